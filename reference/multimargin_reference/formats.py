@@ -15,7 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-Real = Fraction | float  # a float only for nan, inf and -inf, which Fraction cannot hold
+from multimargin_reference.arithmetic import Real
 
 INFINITY = math.inf
 
@@ -110,11 +110,3 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
 }
-
-
-def exact(value: Any) -> Real:
-    """Return a number (NumPy and bfloat16 scalars included) exactly: a Fraction, or a float when it is not finite."""
-    if isinstance(value, int | Fraction):
-        return Fraction(value)
-    as_double = float(value)
-    return Fraction(as_double) if math.isfinite(as_double) else as_double

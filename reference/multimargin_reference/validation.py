@@ -31,8 +31,8 @@ class Arguments:
 
     @property
     def divisor(self) -> int:
-        """What the sum of a row's terms is divided by, the batch's share included: C, or N * C for mean (at least 1)."""
-        rows, classes = self.input.shape
+        """What a sum of terms is divided by: C, or N * C for mean (at least 1)."""
+        rows, classes = int(self.input.shape[0]), int(self.input.shape[1])
         return max(1, rows * classes) if self.reduction == "mean" else classes
 
 
