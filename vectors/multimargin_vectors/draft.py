@@ -1,0 +1,140 @@
+"""How the vector families write down a call once for all dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from multimargin_reference.case import Case
+from multimargin_reference.enclosures import in_domain
+from multimargin_reference.exact_grid import gradient_is_exact, loss_is_exact
+from multimargin_reference.expectation import Choice, Expectation, Rejection, Values, expected_values
+from multimargin_reference.formats import DTYPES
+from multimargin_reference.problem import problem
+from numpy.typing import NDArray
+
+from multimargin_vectors.arrays import Recipe
+from multimargin_vectors.model import Vector
+from multimargin_vectors.splitmix import words
+
+ALL = tuple(DTYPES)
+SINGLE_AND_DOUBLE = ("float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A call in float64 numbers, to be made a vector in each of `dtypes`.
+
+    x, w: numbers or a recipe; y: integers, an int64 array or a recipe; g: numbers, None for ones, or "absent".
+    answers: for a choice, the behaviour's name and its permitted answers. meaning: the valid call that an accepted
+    unusual one stands for. wanted: the tier that it must turn out to have ("" for any).
+    """
+
+    clauses: tuple[str, ...]
+    comment: str
+    x: Any
+    y: Any
+    p: float = 1
+    margin: float = 1.0
+    w: Any = None
+    reduction: str = "mean"
+    g: Any = None
+    gradient_clauses: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ALL
+    wanted: str = ""
+    behaviour: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)  # for a choice: what differs from the call it stands for
+
+    def vectors(self) -> list[Vector]:
+        """Return one vector a dtype."""
+        return [self._vector(dtype) for dtype in self.dtypes]
+
+    def case(self, dtype: str) -> Case:
+        """Return the call in one dtype."""
+        x, w = _array(self.x, dtype), None if self.w is None else _array(self.w, dtype)
+        y = _array(self.y, "int64")
+        case = Case(x, y, self.p, self.margin, w, self.reduction)
+        if isinstance(self.g, str):
+            return case
+        shape = y.shape if self.reduction == "none" else ()
+        g = np.ones(shape) if self.g is None else np.broadcast_to(np.asarray(self.g, dtype=np.float64), shape)
+        return replace(case, grad_output=g.astype(DTYPES[dtype]))
+
+    def _vector(self, dtype: str) -> Vector:
+        case = self.case(dtype)
+        rejection = self.clauses[0].startswith("REJECT") if self.clauses else False
+        expected: Expectation = Rejection(self.clauses[0]) if rejection else self._values(case)
+        if rejection:
+            case = replace(case, grad_output=None)
+        tier = "rejection" if rejection else "choice" if self.answers else self._tier(case)
+        if self.wanted and tier != self.wanted:
+            raise ValueError(f"{self.comment!r} in {dtype} is {tier}, but should be {self.wanted}")
+        recipes = {k: _recipe(v, dtype) for k, v in (("input", self.x), ("weight", self.w)) if isinstance(v, Recipe)}
+        if isinstance(self.y, Recipe):
+            recipes["target"] = self.y
+        called = replace(case, **self.changes)
+        gradient_clauses = self.gradient_clauses if case.grad_output is not None else ()
+        return Vector(called, expected, self.clauses, gradient_clauses, tier, self.comment, self.flags, recipes)
+
+    def _tier(self, case: Case) -> str:
+        tier = _tier(case)
+        return "sparse" if tier == "rounded" and isinstance(self.x, Recipe) else tier
+
+    def _values(self, case: Case) -> Expectation:
+        values = _margin_values(case) if not in_domain(case) else expected_values(case)
+        if not self.answers:
+            return values
+        if self.changes:  # an accepted unusual argument: right in value, in whichever dtype
+            values = Values(
+                replace(values.loss, dtype=None), values.gradient and replace(values.gradient, dtype=None)
+            )
+        return Choice(self.behaviour, self.answers, values)
+
+
+def _margin_values(case: Case) -> Values:
+    """Expect of a margin that is infinite or beyond the dtype what a huge one gives, by the oracle's exact result."""
+    huge = replace(case, margin=float(np.copysign(float(case.format.largest), case.margin)))
+    values = expected_values(huge) if not np.isnan(case.margin) else expected_values(replace(case, margin=-1e3))
+    infinite = np.full_like(values.loss.lo, np.inf)
+    if case.margin > 0:
+        loss = replace(values.loss, lo=infinite, hi=infinite, nearest=infinite, also={})
+        return Values(loss, values.gradient)
+    also = {k: frozenset({"nan"}) for k in range(values.loss.lo.size)} if np.isnan(case.margin) else {}
+    gradient = values.gradient
+    if gradient is not None and also:
+        gradient = replace(gradient, also={k: frozenset({"nan"}) for k in range(gradient.lo.size)})
+    return Values(replace(values.loss, also=also), gradient)
+
+
+def _tier(case: Case) -> str:
+    """Return the tier of a valid call: what its expectation can see (SPEC.md, appendix A)."""
+    arrays = [a for a in (case.input, case.weight, case.grad_output) if a is not None]
+    if not all(np.isfinite(a.astype(np.float64)).all() for a in arrays):
+        return "special"
+    p = problem(case)
+    rows = range(len(p.rows))
+    groups = [[i] for i in rows] if p.reduction == "none" else [rows]
+    if all(loss_is_exact(p, g) for g in groups) and all(gradient_is_exact(p, i) for i in rows):
+        return "exact"
+    return "rounded"
+
+
+def _array(values: Any, dtype: str) -> NDArray[Any]:
+    if isinstance(values, Recipe):
+        return _recipe(values, dtype).build()
+    array = np.asarray(values)
+    return array if dtype == "int64" and array.dtype.kind in "iuf" and array.size else array.astype(DTYPES.get(dtype, dtype))
+
+
+def _recipe(recipe: Recipe, dtype: str) -> Recipe:
+    return replace(recipe, dtype=dtype)
+
+
+def uniform(seed: int, shape: tuple[int, ...], low: float = -4.0, high: float = 4.0) -> NDArray[np.float64]:
+    """Return numbers with 53 random bits in [low, high) from stream `seed`."""
+    unit = (words(seed, int(np.prod(shape, dtype=np.int64))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (low + (high - low) * unit).reshape(shape)

@@ -1,0 +1,152 @@
+"""REJECT: calls that an implementation must refuse with an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from multimargin_vectors.draft import SINGLE_AND_DOUBLE, Draft
+
+X = [[0.5, 1.75, -0.25], [2.25, 0.5, 2.75], [-1.5, 0.25, 1.75], [3.5, 3.25, -2.0]]
+Y = [1, 2, 0, 1]
+REDUCTIONS = ("none", "mean", "sum")
+FAR = (255, 256, 257, 32769, 65536, 65537, 2**31, 2**32, 2**32 + 1, 2**33 + 2, 2**63 - 1)
+
+
+def drafts() -> Iterator[Draft]:
+    """Yield the drafts of this family."""
+    for p in (0, 3, -1, 4, 1.5, 2.5, 1.99, 0.5):
+        for reduction in ("mean", "none"):
+            yield _reject("REJECT-1", f"p = {p}, {reduction}", X, Y, p=p, reduction=reduction)
+    for reduction in ("average", "MEAN", "", "Sum", "batchmean", "mean "):
+        yield _reject("REJECT-2", f"reduction {reduction!r}", X, Y, reduction=reduction)
+    yield from _targets()
+    yield from _target_shapes()
+    yield from _weights()
+    yield from _inputs()
+
+
+def _targets() -> Iterator[Draft]:
+    """One bad target in an otherwise valid batch, in every row and in some bare rows."""
+    rows, w = len(X), [1.0, 2.0, 0.5]
+    for bad, row in product((-1, -2, -3, -4, -100), range(rows)):
+        yield _reject("REJECT-3", f"target {bad} in row {row}", X, _with(row, bad), reduction=REDUCTIONS[row % 3])
+    for bad, row in product((3, 4, 5, 8, 100), range(rows)):
+        yield _reject("REJECT-4", f"target {bad} of 3 classes in row {row}", X, _with(row, bad), reduction=REDUCTIONS[row % 3])
+    for bad, row in product(FAR, (0, rows - 1)):
+        yield _reject("REJECT-5", f"target {bad} in row {row}", X, _with(row, bad))
+    for bad, row in product((-(2**63), -(2**32), -(2**32) + 1, -256, -65535), (0, rows - 1)):
+        yield _reject("REJECT-5", f"target {bad} in row {row}", X, _with(row, bad))
+    for clause, bad in (("REJECT-3", -1), ("REJECT-4", 3), ("REJECT-5", 2**32)):
+        for reduction in REDUCTIONS:
+            yield _reject(clause, f"target {bad} without a batch, {reduction}", X[0], bad, reduction=reduction)
+        yield _reject(clause, f"target {bad} in a batch of one", X[:1], [bad])
+        yield _reject(clause, f"target {bad}, weighted", X, [0, 1, 2, bad], w=w)
+        yield _reject(clause, f"target {bad}, p = 2", X, [0, 1, 2, bad], p=2)
+        yield _reject(clause, f"target {bad} in every row", X, [bad] * rows)
+    yield _reject("REJECT-4", "target 1 of one class", [[0.5], [1.5]], [0, 1])
+    yield _reject("REJECT-3", "target -1 of one class", [[0.5], [1.5]], [0, -1])
+
+
+def _with(row: int, bad: int) -> list[int]:
+    return [bad if i == row else y for i, y in enumerate(Y)]
+
+
+def _target_shapes() -> Iterator[Draft]:
+    integers: Any = np.int64
+    counts: tuple[tuple[str, Any, Any], ...] = (
+        ("one target too many", X, [*Y, 0]),
+        ("one target too few", X, Y[:-1]),
+        ("one target for four rows", X, [1]),
+        ("no target for four rows", X, np.zeros((0,), dtype=integers)),
+        ("twice as many targets", X, Y + Y),
+        ("as many targets as classes", X, [0, 1, 2]),
+        ("two targets without a batch", X[0], [1, 2]),
+        ("as many targets as classes without a batch", X[0], [0, 1, 2]),
+        ("a target for an empty batch", np.zeros((0, 3)), [0]),
+    )
+    ranks: tuple[tuple[str, Any, Any], ...] = (
+        ("targets (N, 1)", X, [[y] for y in Y]),
+        ("targets (1, N)", X, [Y]),
+        ("targets (N, C)", X, np.eye(4, 3, dtype=integers)),
+        ("a 0-d target for four rows", X, 1),
+        ("targets (1, 1) without a batch", X[0], [[1]]),
+        ("targets (2, 2) for four rows", X, [Y[:2], Y[2:]]),
+    )
+    for name, x, y in counts:
+        yield _reject("REJECT-6", name, x, y)
+        yield _reject("REJECT-6", f"{name}, none", x, y, reduction="none")
+    for name, x, y in ranks:
+        yield _reject("REJECT-7", name, x, y)
+        yield _reject("REJECT-7", f"{name}, none", x, y, reduction="none")
+    for dtype in SINGLE_AND_DOUBLE:
+        yield _reject("REJECT-8", f"{dtype} targets", X, Y, changes={"target": np.array(Y, dtype=dtype)})
+        fraction = np.array([0.5, 1.5, 1.0, 0.25], dtype=dtype)
+        yield _reject("REJECT-8", f"fractional {dtype} targets", X, Y, changes={"target": fraction})
+        yield _reject("REJECT-8", f"a {dtype} target without a batch", X[0], 1, changes={"target": np.array(1, dtype=dtype)})
+
+
+def _weights() -> Iterator[Draft]:
+    sizes = (
+        ("one weight too few", [1.0, 2.0]),
+        ("one weight too many", [1.0, 2.0, 0.5, 1.0]),
+        ("one weight for three classes", [2.0]),
+        ("no weight at all", []),
+        ("twice as many weights", [1.0, 2.0, 0.5, 1.0, 2.0, 0.5]),
+    )
+    low = [0, 0, 1, 0]  # targets that a short weight still covers
+    for (name, w), p in product(sizes, (1, 2)):
+        yield _reject("REJECT-9", f"{name}, p = {p}", X, low, p=p, w=np.array(w, dtype=np.float64))
+        yield _reject("REJECT-9", f"{name} without a batch, p = {p}", X[0], 0, p=p, w=np.array(w, dtype=np.float64))
+    yield _reject("REJECT-9", "a weight a row", [[0.5, 1.0], [1.5, 0.0], [0.25, 2.0]], [0, 1, 0], w=[1.0, 2.0, 4.0])
+    ranks: tuple[tuple[str, Any], ...] = (
+        ("weights (1, C)", [[1.0, 2.0, 0.5]]),
+        ("weights (C, 1)", [[1.0], [2.0], [0.5]]),
+        ("a 0-d weight", 2.0),
+        ("weights (N, C)", [[1.0, 2.0, 0.5]] * 4),
+    )
+    for name, weights in ranks:
+        yield _reject("REJECT-10", name, X, low, w=weights)
+        yield _reject("REJECT-10", f"{name}, sum", X, low, w=weights, reduction="sum")
+
+
+def _inputs() -> Iterator[Draft]:
+    no_target = np.zeros((0,), dtype=np.int64)
+    for reduction in REDUCTIONS:
+        yield _reject("REJECT-11", f"no classes, {reduction}", np.zeros((2, 0)), [0, 0], reduction=reduction)
+        yield _reject("REJECT-11", f"no classes, no batch, {reduction}", np.zeros((0,)), 0, reduction=reduction)
+        yield _reject("REJECT-11", f"no classes and no rows, {reduction}", np.zeros((0, 0)), no_target, reduction=reduction)
+    cube = np.arange(12.0).reshape(2, 2, 3) / 4
+    ranks: tuple[tuple[str, Any, Any], ...] = (
+        ("input (2, 2, 3), target (2,)", cube, [0, 1]),
+        ("input (2, 2, 3), target (2, 2)", cube, [[0, 1], [1, 0]]),
+        ("input (1, 2, 3), target (2,)", cube[:1], [0, 1]),
+        ("input (2, 3, 1), target (2,)", cube[0].reshape(2, 3, 1), [0, 0]),
+        ("input (1, 1, 2, 3), target (2,)", cube[:1].reshape(1, 1, 2, 3), [0, 1]),
+    )
+    for name, x, y in ranks:
+        yield _reject("REJECT-12", name, x, y)
+        yield _reject("REJECT-12", f"{name}, none", x, y, reduction="none")
+
+
+def _reject(clause: str, comment: str, x: Any, y: Any, **fields: Any) -> Draft:
+    return Draft((clause,), comment, x, y, g="absent", dtypes=SINGLE_AND_DOUBLE, flags=(FLAGS[clause],), **fields)
+
+
+FLAGS = {
+    "REJECT-1": "bad-option",
+    "REJECT-2": "bad-option",
+    "REJECT-3": "target-range",
+    "REJECT-4": "target-range",
+    "REJECT-5": "target-narrowed",
+    "REJECT-6": "target-shape",
+    "REJECT-7": "target-shape",
+    "REJECT-8": "target-type",
+    "REJECT-9": "weight-shape",
+    "REJECT-10": "weight-shape",
+    "REJECT-11": "input-shape",
+    "REJECT-12": "input-shape",
+}

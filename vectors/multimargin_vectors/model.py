@@ -1,0 +1,42 @@
+"""A golden vector: a call, what a legal implementation may do with it, and why it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Expectation
+
+from multimargin_vectors.arrays import Recipe
+
+FORMAT_VERSION = 1
+TIERS = ("exact", "sparse", "semi-exact", "rounded", "special", "rejection", "choice")
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """One golden vector.
+
+    clauses are judged by the loss (or the rejection), gradient_clauses by the gradient; the first of each names a
+    failure. recipes: by argument, for arrays too large to be written out.
+    """
+
+    case: Case
+    expected: Expectation
+    clauses: tuple[str, ...]
+    gradient_clauses: tuple[str, ...]
+    tier: str
+    comment: str
+    flags: tuple[str, ...]
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The case's id: it depends on the call alone."""
+        return self.case.id
+
+    @property
+    def group(self) -> str:
+        """The clause group, and so the file, that the vector belongs to."""
+        return (self.clauses or self.gradient_clauses)[0].split("-")[0]

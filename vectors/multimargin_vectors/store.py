@@ -1,0 +1,101 @@
+"""The golden vectors on disk: one JSON file a clause group and a manifest with SHA-256 sums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from multimargin_vectors.codec import vector_from_json, vector_to_json
+from multimargin_vectors.flags import FLAGS
+from multimargin_vectors.model import FORMAT_VERSION, Vector
+
+DATA = Path(str(files("multimargin_vectors") / "data"))
+SCHEMA = Path(str(files("multimargin_vectors") / "vectors.schema.json"))
+LARGEST_FILE = 64 << 20  # bytes
+
+
+class VectorFileError(ValueError):
+    """A vector file that is not what this version reads; the message says where and why."""
+
+
+def generator_version() -> str:
+    """Return the version of this distribution, "unknown" when it is not installed."""
+    try:
+        return version("multimargin")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def rendered(vectors: Iterable[Vector]) -> dict[str, str]:
+    """Return the text of every file by name, the manifest included."""
+    groups: dict[str, list[Vector]] = {}
+    for vector in vectors:
+        groups.setdefault(vector.group, []).append(vector)
+    texts = {f"{group}.json": _file_text(group, members) for group, members in groups.items()}
+    sums = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(texts.items())}
+    counts = {f"{group}.json": len(members) for group, members in groups.items()}
+    manifest = {"format": "multimargin-vectors", "version": FORMAT_VERSION, "sha256": sums, "vectors": counts}
+    return {**texts, "manifest.json": json.dumps(manifest, indent=1, sort_keys=True) + "\n"}
+
+
+def _file_text(group: str, vectors: list[Vector]) -> str:
+    used = sorted({flag for v in vectors for flag in v.flags})
+    head = {
+        "format": "multimargin-vectors",
+        "version": FORMAT_VERSION,
+        "generator": generator_version(),
+        "group": group,
+        "notes": {flag: {"bug": FLAGS[flag][0], "effect": FLAGS[flag][1]} for flag in used},
+    }
+    body = ",\n".join(json.dumps(vector_to_json(v), separators=(",", ":"), allow_nan=False) for v in vectors)
+    return json.dumps(head, indent=1)[:-2] + ',\n "vectors": [\n' + body + "\n]}\n"
+
+
+def read_file(path: Path, *, validate: bool = True) -> list[Vector]:
+    """Return the vectors of one file. Raises VectorFileError where the file is not valid.
+
+    validate: check against the JSON Schema, as for every file that is not this package's own.
+    """
+    if path.stat().st_size > LARGEST_FILE:
+        raise VectorFileError(f"{path} has {path.stat().st_size} bytes, but should have at most {LARGEST_FILE}")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if validate:
+            jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
+        return [vector_from_json(v) for v in data["vectors"]]
+    except jsonschema.ValidationError as error:
+        raise VectorFileError(f"{path}: {error.json_path}: {error.message[:200]}") from error
+    except (ValueError, KeyError, TypeError, AssertionError, RecursionError, OverflowError) as error:
+        raise VectorFileError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def manifest() -> Mapping[str, Any]:
+    """Return the manifest of the installed vectors."""
+    data: dict[str, Any] = json.loads((DATA / "manifest.json").read_text(encoding="utf-8"))
+    return data
+
+
+def manifest_sha256() -> str:
+    """Return the SHA-256 of the manifest, which stands for all vectors."""
+    return hashlib.sha256((DATA / "manifest.json").read_bytes()).hexdigest()
+
+
+@cache
+def load() -> tuple[Vector, ...]:
+    """Return all installed vectors, in file and then in file order."""
+    names = sorted(manifest()["sha256"])
+    return tuple(vector for name in names for vector in read_file(DATA / name, validate=False))
+
+
+@cache
+def by_id() -> Mapping[str, Vector]:
+    """Return all installed vectors by id."""
+    return {vector.id: vector for vector in load()}
