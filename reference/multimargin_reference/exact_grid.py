@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from multimargin_reference.formats import power_of_two
-from multimargin_reference.problem import ONE, ZERO, Problem, Row, Term, row_terms
+from multimargin_reference.problem import ONE, ZERO, Problem, Row, Term
 
 
 def granularity(values: Iterable[Fraction]) -> Fraction:
@@ -40,13 +40,14 @@ def gradient_is_exact(problem: Problem, index: int) -> bool:
     g, w = problem.grads[index], problem.weights[index]
     if figures is None or not isinstance(g, Fraction) or not isinstance(w, Fraction):
         return False
-    if not g or not w:
-        return True
     terms, p, q_g = _with_own(figures[0]), problem.p, granularity([g])
     q = granularity(t.z for t in terms)
     size = sum((t.count * abs(t.z) ** (p - 1) for t in terms), ZERO)
+    # Twice the sum, or twice the factors before a small sum is multiplied in, must not overflow; nor beside a zero.
+    large = max(ONE, abs(g)) * max(ONE, abs(w)) * 2 * max(ONE, size)
+    if not g or not w:
+        return large < problem.format.overflow_threshold
     small = min(ONE, q_g) * min(ONE, q) ** (p - 1) * min(ONE, abs(w)) / problem.divisor
-    large = max(ONE, abs(g)) * max(ONE, abs(w)) * max(ONE, 2 * size)
     return (
         size * abs(g) <= _capacity(problem) * q ** (p - 1) * q_g
         and small >= _least(problem)
@@ -67,7 +68,7 @@ def _exact_rows(problem: Problem, indices: Sequence[int], *, signs_only: bool = 
     weights = [problem.weights[i] for i in indices]
     if not all(isinstance(w, Fraction) and (w == 0 or _is_power_of_two(abs(w))) for w in weights):
         return None
-    figures = [row_terms(problem, i) for i in indices]
+    figures = [problem.figures[i] for i in indices]
     return figures if all(_row_is_exact(row, signs_only) for row in figures) else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multimargin_reference import oracle
+from multimargin_reference import exact, oracle
 from multimargin_reference.arithmetic import Real
 from multimargin_reference.case import Case
 from multimargin_reference.enclosures import enclosure, gradient_enclosure
@@ -91,25 +91,42 @@ class Choice:
 Expectation = Values | Rejection | Choice
 
 
-def expected_values(case: Case) -> Values:
-    """Return what a legal implementation may return for a valid case; the gradient only when it has a grad_output."""
+def expected_values(case: Case, *, flush: bool = False) -> Values:
+    """Return what a legal implementation may return for a valid case; the gradient only when it has a grad_output.
+
+    flush: with the permission to flush subnormals. Raises as `enclosures.enclosure` does.
+    """
     loss_shape = case.target.shape if case.reduction == "none" else ()
-    exact_loss = oracle.loss(case.input, case.target, **case.options)
-    loss = _enclosures(case, enclosure, exact_loss, loss_shape)
+    exact_loss, exact_gradient = exact_results(case)
+    loss = _enclosures(case, enclosure, exact_loss, loss_shape, flush)
     if case.grad_output is None:
         return Values(loss, None)
-    exact_gradient = oracle.gradient(case.grad_output, case.input, case.target, **case.options)
-    return Values(loss, _enclosures(case, gradient_enclosure, exact_gradient, case.input.shape))
+    return Values(loss, _enclosures(case, gradient_enclosure, exact_gradient, case.input.shape, flush))
 
 
-def _enclosures(case: Case, rule: Any, exact: Any, shape: tuple[int, ...]) -> Enclosures:
+def exact_results(case: Case) -> tuple[list[Real], list[Real]]:
+    """Return the exact loss and gradient, flat; the gradient is empty when the case has no grad_output."""
+    arrays = [a for a in (case.input, case.weight, case.grad_output) if a is not None]
+    if np.isfinite(case.margin) and all(np.isfinite(a.astype(np.float64)).all() for a in arrays):
+        gradient = [] if case.grad_output is None else exact.gradient(case)
+        return list(exact.loss(case)), [value for row in gradient for value in row]
+    loss = oracle.loss(case.input, case.target, **case.options)
+    losses = flattened(loss, case.target.ndim if case.reduction == "none" else 0)
+    if case.grad_output is None:
+        return losses, []
+    return losses, flattened(
+        oracle.gradient(case.grad_output, case.input, case.target, **case.options), case.input.ndim
+    )
+
+
+def _enclosures(case: Case, rule: Any, results: list[Real], shape: tuple[int, ...], flush: bool) -> Enclosures:
     fmt = case.format
-    intervals = flattened(rule(case), len(shape))
+    intervals = flattened(rule(case, flush=flush), len(shape))
     lo, hi, also = _ends(intervals, fmt)
-    nearest = np.array([float(v) for v in _rounded(flattened(exact, len(shape)), fmt)], dtype=np.float64)
+    nearest = np.array([float(v) for v in _rounded(results, fmt)], dtype=np.float64)
     wide_lo = wide_hi = None
     if case.dtype in HALVES and not (np.all(lo == hi) and not also):
-        wide_lo, wide_hi, _ = _ends(flattened(rule(case, widened=True), len(shape)), fmt)
+        wide_lo, wide_hi, _ = _ends(flattened(rule(case, widened=True, flush=flush), len(shape)), fmt)
     return Enclosures(shape, case.dtype, lo, hi, nearest, also, wide_lo, wide_hi)
 
 

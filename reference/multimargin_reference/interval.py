@@ -51,7 +51,8 @@ def bounded(lo: Fraction, hi: Fraction, fmt: Format, overflow: frozenset[str]) -
     """
     if lo >= fmt.overflow_threshold or hi <= -fmt.overflow_threshold:
         return Interval(None, None, overflow | {"inf" if lo > 0 else "-inf"})
-    return Interval(max(lo, -fmt.largest), min(hi, fmt.largest), overflow)
+    lo, hi = (min(max(end, -fmt.largest), fmt.largest) for end in (lo, hi))
+    return Interval(lo, hi, overflow)
 
 
 def rounded_into(interval: Interval, fmt: Format) -> Interval:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
+from math import prod
 
 from multimargin_reference.arithmetic import Real, product
 from multimargin_reference.exact_grid import loss_is_exact
 from multimargin_reference.interval import NOTHING, Interval, bounded, point, special_name
-from multimargin_reference.problem import ONE, ZERO, Problem, Row, Term, row_terms
+from multimargin_reference.problem import ONE, ZERO, Problem, Row, Term
 
 FINITE = "finite"
 FINITE_ONLY = frozenset({FINITE})
@@ -25,9 +26,10 @@ class Sums:
     size: Fraction = ZERO  # sum of |w| h
     error: Fraction = ZERO  # sum of the terms' own errors
     underflow: Fraction = ZERO  # sum of max(1, |w|) max(1, z + e) ** p over active terms
-    positive_reach: Fraction = ZERO  # overflow figure B of the rows with w > 0, w = 0 and w < 0
-    zero_reach: Fraction = ZERO
-    negative_reach: Fraction = ZERO
+    reached: int = 0  # terms, active or not, whose weight may be zero too, that the next three figures add up
+    positive_reach: Fraction = ZERO  # overflow figure B of the rows with w > 0
+    negative_reach: Fraction = ZERO  # with w < 0
+    zero_reach: Fraction = ZERO  # with a weight that is zero, or may underflow to zero when it is scaled first
     own_reach: Fraction = ZERO  # the part of B that comes from terms i = y
     largest: Fraction = ZERO  # lower end of the largest |w| h
     outcomes: frozenset[str] = FINITE_ONLY  # "finite" and special values that exact arithmetic can lead to
@@ -40,9 +42,10 @@ class Sums:
             self.size + other.size,
             self.error + other.error,
             self.underflow + other.underflow,
+            self.reached + other.reached,
             self.positive_reach + other.positive_reach,
-            self.zero_reach + other.zero_reach,
             self.negative_reach + other.negative_reach,
+            self.zero_reach + other.zero_reach,
             max(self.own_reach, other.own_reach),
             max(self.largest, other.largest),
             added_outcomes(self.outcomes, other.outcomes),
@@ -51,10 +54,17 @@ class Sums:
 
 def loss_intervals(problem: Problem) -> list[Interval]:
     """Return one interval a row for "none", otherwise a list of one interval. The margin rounds to a finite number."""
-    rows = [_row_sums(problem, row_terms(problem, i), w) for i, w in enumerate(problem.weights)]
+    known: dict[tuple[int, Real], Sums] = {}  # equal rows with equal weights have equal figures
+    keys = [(id(row), w) for row, w in zip(problem.figures, problem.weights, strict=True)]
+    for row, key in zip(problem.figures, keys, strict=True):
+        known[key] = known.get(key) or _row_sums(problem, row, key[1])
+    rows = [known[key] for key in keys]
+    if problem.reduction == "mean" and not rows:
+        return [Interval(ZERO, ZERO, frozenset({"nan"}))]  # SHAPE-8: 0, or 0 / 0
     if problem.reduction != "none":
         return [_interval(problem, range(len(rows)), reduce(Sums.plus, rows, Sums()))]
-    return [_interval(problem, [i], row) for i, row in enumerate(rows)]
+    intervals = {key: _interval(problem, [i], rows[i]) for key, i in {key: i for i, key in enumerate(keys)}.items()}
+    return [intervals[key] for key in keys]
 
 
 def added_outcomes(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:
@@ -75,7 +85,7 @@ def growth(problem: Problem, n: int) -> Fraction:
 
 
 def _row_sums(problem: Problem, row: Row, w: Real) -> Sums:
-    outcomes = _row_outcomes(row, w)
+    outcomes = _row_outcomes(problem, row, w)
     if not isinstance(w, Fraction):
         return Sums(n=sum(t.count for t in row.active), outcomes=outcomes)
     size, p = abs(w), problem.p
@@ -89,13 +99,21 @@ def _row_sums(problem: Problem, row: Row, w: Real) -> Sums:
         size=size * hinges,
         error=sum((t.count * e for t, e in errors), ZERO),
         underflow=larger * sum((t.count * max(ONE, t.upper) ** p for t, _ in errors), ZERO),
+        reached=sum(t.count for t in row.terms.values()),
         positive_reach=larger * reach if w > 0 else ZERO,
-        zero_reach=larger * reach if w == 0 else ZERO,
         negative_reach=larger * reach if w < 0 else ZERO,
+        zero_reach=larger * reach if may_vanish(problem, size) else ZERO,
         own_reach=larger * _reach(row.own, p) if row.own else ZERO,
-        largest=max((size * max(t.z, ZERO) ** p - e for t, e in errors), default=ZERO),
+        largest=max(
+            (size * max(t.z, ZERO) ** p - e for t, e in errors if e < size * max(t.z, ZERO) ** p), default=ZERO
+        ),
         outcomes=outcomes,
     )
+
+
+def may_vanish(problem: Problem, *factors: Fraction) -> bool:
+    """Whether factors, scaled by C and N, may underflow to zero before an infinite one is multiplied in."""
+    return prod((min(ONE, abs(f)) for f in factors), start=ONE) / problem.divisor <= problem.eta
 
 
 def _term_error(problem: Problem, term: Term, size: Fraction) -> Fraction:
@@ -112,31 +130,34 @@ def _reach(term: Term, p: int) -> Fraction:
     return max(term.reach, term.reach**p)
 
 
-def _row_outcomes(row: Row, w: Real) -> frozenset[str]:
+def _row_outcomes(problem: Problem, row: Row, w: Real) -> frozenset[str]:
     """Return which of finite, inf, -inf, nan the exact row can be, undefined terms being dropped or propagated."""
     outcomes = FINITE_ONLY
     if row.infinite:
-        outcomes = _weighted_infinity(w)
+        outcomes = _weighted_infinity(problem, w)
     elif not isinstance(w, Fraction):
-        certain = any(t.lower > 0 for t in row.terms.values())
-        weighted = frozenset({special_name(w)})
-        # a row without active terms may multiply its zeros by the weight: 0 or NaN (SPECIAL-8)
-        outcomes = weighted if certain else FINITE_ONLY | {"nan"} | (weighted if row.active else NOTHING)
+        vanishing = [may_vanish(problem, t.lower**problem.p) for t in row.active]
+        weighted = frozenset({special_name(w)}) | ({"nan"} if any(vanishing) else NOTHING)
+        # a row without active terms, or whose terms underflow, may multiply its zeros by the weight: 0 or NaN (SPECIAL-8)
+        outcomes = weighted if not all(vanishing) else FINITE_ONLY | {"nan"} | (weighted if vanishing else NOTHING)
     return outcomes | {"nan"} if row.undefined else outcomes
 
 
-def _weighted_infinity(w: Real) -> frozenset[str]:
+def _weighted_infinity(problem: Problem, w: Real) -> frozenset[str]:
     """An infinite hinge times the weight; a zero weight gives NaN, or 0 where zero weights are skipped (SPECIAL-8)."""
     if w == 0:
         return frozenset({FINITE, "nan"})
     weighted = product(w, float("inf"))
     assert isinstance(weighted, float)
-    return frozenset({special_name(weighted)})
+    name = special_name(weighted)
+    return frozenset({name, "nan"} if isinstance(w, Fraction) and may_vanish(problem, w) else {name})
 
 
 def _interval(problem: Problem, rows: Sequence[int], sums: Sums) -> Interval:
     specials = sums.outcomes - {FINITE}
     overflow = _overflow(problem, sums)
+    if len((specials | overflow) & {"inf", "-inf"}) == 2:
+        overflow |= {"nan"}
     if FINITE not in sums.outcomes:
         return Interval(None, None, specials | overflow)
     if not specials and not overflow and loss_is_exact(problem, rows):
@@ -149,7 +170,10 @@ def _ends(problem: Problem, rows: Sequence[int], sums: Sums) -> tuple[Fraction, 
     if not sums.n:
         return ZERO, ZERO  # adding zeros never rounds
     g, eta, divisor = growth(problem, sums.n), problem.eta, problem.divisor
-    tiny = Fraction(problem.p + 4, 2) * eta * (1 + g) * sums.underflow + 2 * eta
+    # Operations that may underflow, a term: w, 1/C, 1/N and the two products (z z too for p = 2), eta / 2 each.
+    # Flushing: reading w, and adding rows of opposite signs too.
+    operations = problem.p + 4 + (2 if problem.flush else 0)
+    tiny = Fraction(operations, 2) * eta * (1 + g) * sums.underflow + 2 * eta
     error = (sums.error * (1 + g) + g * sums.size) / divisor + tiny
     lo, hi = sums.value / divisor - error, sums.value / divisor + error
     weights = [w for i in rows if isinstance(w := problem.weights[i], Fraction)]
@@ -164,12 +188,9 @@ def _ends(problem: Problem, rows: Sequence[int], sums: Sums) -> tuple[Fraction, 
 
 def _overflow(problem: Problem, sums: Sums) -> frozenset[str]:
     """Return which special values an intermediate overflow may lead to (SPECIAL-6)."""
-    limit = problem.format.overflow_threshold / (1 + growth(problem, sums.n + 1))
-    if sums.positive_reach + sums.zero_reach + sums.negative_reach < limit:
-        return NOTHING
-    names = {"inf"} if sums.positive_reach else set()
-    names |= {"-inf"} if sums.negative_reach else set()
-    both = sums.positive_reach >= limit and sums.negative_reach >= limit
-    if both or sums.zero_reach >= limit or sums.own_reach >= limit:
-        names.add("nan")
-    return frozenset(names)
+    # Rounding is monotone: terms of the other sign can only take a sum away from overflow.
+    limit = problem.format.overflow_threshold / (1 + growth(problem, sums.reached + 1))
+    signs = {"inf": sums.positive_reach, "-inf": sums.negative_reach}
+    names = frozenset(name for name, reach in signs.items() if reach >= limit)
+    undefined = len(names) == 2 or sums.zero_reach >= limit or sums.own_reach >= limit
+    return names | {"nan"} if undefined else names

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -39,6 +40,15 @@ class Problem:
         """C for none and sum, N * C for mean."""
         classes = len(self.rows[0]) if self.rows else 1
         return classes * max(1, len(self.rows)) if self.reduction == "mean" else classes
+
+    @cached_property
+    def figures(self) -> tuple[Row, ...]:
+        """Every row's terms; equal rows share one Row (a batch of 65,537 may have a handful of different ones)."""
+        known: dict[tuple[int, tuple[Real, ...]], Row] = {}
+        for i, key in enumerate(zip(self.targets, self.rows, strict=True)):
+            if key not in known:
+                known[key] = row_terms(self, i)
+        return tuple(known[key] for key in zip(self.targets, self.rows, strict=True))
 
     @property
     def eta(self) -> Fraction:

@@ -68,8 +68,6 @@ class Draft:
         case = self.case(dtype)
         rejection = self.clauses[0].startswith("REJECT") if self.clauses else False
         expected: Expectation = Rejection(self.clauses[0]) if rejection else self._values(case)
-        if rejection:
-            case = replace(case, grad_output=None)
         tier = "rejection" if rejection else "choice" if self.answers else self._tier(case)
         if self.wanted and tier != self.wanted:
             raise ValueError(f"{self.comment!r} in {dtype} is {tier}, but should be {self.wanted}")

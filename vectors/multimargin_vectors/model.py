@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Expectation
+from multimargin_reference.formats import DTYPES
 
 from multimargin_vectors.arrays import Recipe
 
@@ -35,6 +36,11 @@ class Vector:
     def id(self) -> str:
         """The case's id: it depends on the call alone."""
         return self.case.id
+
+    @property
+    def dtype(self) -> str:
+        """The floating dtype that the vector is about (integer logits stand for float64)."""
+        return self.case.dtype if self.case.dtype in DTYPES else "float64"
 
     @property
     def group(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from multimargin_vectors.arrays import Sparse
 from multimargin_vectors.draft import SINGLE_AND_DOUBLE, Draft
 
 X = [[0.5, 1.75, -0.25], [2.25, 0.5, 2.75], [-1.5, 0.25, 1.75], [3.5, 3.25, -2.0]]
@@ -47,8 +48,17 @@ def _targets() -> Iterator[Draft]:
         yield _reject(clause, f"target {bad}, weighted", X, [0, 1, 2, bad], w=w)
         yield _reject(clause, f"target {bad}, p = 2", X, [0, 1, 2, bad], p=2)
         yield _reject(clause, f"target {bad} in every row", X, [bad] * rows)
+    yield from _long_batches()
     yield _reject("REJECT-4", "target 1 of one class", [[0.5], [1.5]], [0, 1])
     yield _reject("REJECT-3", "target -1 of one class", [[0.5], [1.5]], [0, -1])
+
+
+def _long_batches() -> Iterator[Draft]:
+    """One bad target in a batch that is checked in blocks, if it is."""
+    for rows, place in ((33, 32), (65, 64), (129, 128), (257, 200), (1025, 1024), (5000, 2500), (5000, 4999)):
+        for clause, bad in (("REJECT-3", -1), ("REJECT-4", 3)):
+            x = Sparse("float64", (rows, 3), 0.25, {1: 0.5})
+            yield _reject(clause, f"target {bad} in row {place} of {rows}", x, Sparse("int64", (rows,), 1, {place: bad}))
 
 
 def _with(row: int, bad: int) -> list[int]:
@@ -123,6 +133,7 @@ def _inputs() -> Iterator[Draft]:
     ranks: tuple[tuple[str, Any, Any], ...] = (
         ("input (2, 2, 3), target (2,)", cube, [0, 1]),
         ("input (2, 2, 3), target (2, 2)", cube, [[0, 1], [1, 0]]),
+        ("input (2, 3, 4), target (2, 4)", np.arange(24.0).reshape(2, 3, 4) / 4, np.ones((2, 4), dtype=np.int64)),
         ("input (1, 2, 3), target (2,)", cube[:1], [0, 1]),
         ("input (2, 3, 1), target (2,)", cube[0].reshape(2, 3, 1), [0, 0]),
         ("input (1, 1, 2, 3), target (2,)", cube[:1].reshape(1, 1, 2, 3), [0, 1]),
@@ -133,7 +144,12 @@ def _inputs() -> Iterator[Draft]:
 
 
 def _reject(clause: str, comment: str, x: Any, y: Any, **fields: Any) -> Draft:
-    return Draft((clause,), comment, x, y, g="absent", dtypes=SINGLE_AND_DOUBLE, flags=(FLAGS[clause],), **fields)
+    """Return a call to be rejected; a target's range is checked by backward too, where it is a call of its own."""
+    if clause in ("REJECT-3", "REJECT-4", "REJECT-5"):
+        fields["gradient_clauses"] = (clause,)
+    else:
+        fields["g"] = "absent"
+    return Draft((clause,), comment, x, y, dtypes=SINGLE_AND_DOUBLE, flags=(FLAGS[clause],), **fields)
 
 
 FLAGS = {

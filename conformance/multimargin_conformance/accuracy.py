@@ -1,0 +1,79 @@
+"""How accurate the results were, in ULP against the exact values: reported, never judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from statistics import fmean, median
+
+import numpy as np
+from multimargin_reference.expectation import exact_results
+from multimargin_reference.formats import HALVES
+from multimargin_reports import Accuracy
+
+from multimargin_conformance.session import Sample
+
+LARGEST = 4096  # elements; larger arrays repeat a few values
+
+
+@dataclass(frozen=True)
+class Errors:
+    """One sample's errors: in ULP, and as fractions of the enclosure."""
+
+    ulp: list[float]
+    bound_used: list[float]
+    rounded: int  # how many results are the correctly rounded ones
+    widened: bool  # all are inside the enclosure of a widened evaluation
+
+
+def accuracy(samples: Iterable[Sample]) -> tuple[Accuracy, ...]:
+    """Return the figures by dtype and part; samples without a finite exact result do not count."""
+    groups: dict[tuple[str, str], list[Errors]] = {}
+    for sample in samples:
+        if sample.case.input.size <= LARGEST and (errors := _errors(sample)).ulp:
+            groups.setdefault((sample.case.dtype, sample.part), []).append(errors)
+    return tuple(_figures(dtype, part, errors) for (dtype, part), errors in sorted(groups.items()))
+
+
+def _figures(dtype: str, part: str, errors: list[Errors]) -> Accuracy:
+    ulp = [value for e in errors for value in e.ulp]
+    sizes = [abs(value) for value in ulp]
+    rounded = sum(e.rounded for e in errors) / len(ulp)
+    widened = all(e.widened for e in errors)
+    return Accuracy(
+        dtype=dtype,
+        part=part,
+        count=len(ulp),
+        largest_ulp=max(sizes),
+        median_ulp=median(sizes),
+        correctly_rounded=rounded,
+        bound_used=max(value for e in errors for value in e.bound_used),
+        bias_ulp=fmean(ulp),
+        accuracy_class=_class(dtype, rounded, max(sizes), widened),
+    )
+
+
+def _class(dtype: str, rounded: float, largest: float, widened: bool) -> str:
+    if rounded == 1:
+        return "correctly rounded"
+    if largest <= 1:
+        return "within 1 ULP"
+    return "widened" if dtype in HALVES and widened else "in-dtype"
+
+
+def _errors(sample: Sample) -> Errors:
+    exact = exact_results(sample.case)[0 if sample.part == "loss" else 1]
+    expected, fmt = sample.expected, sample.case.format
+    values = sample.result.astype(np.float64).reshape(-1).tolist()
+    ulp, used = [], []
+    rounded = 0
+    for got, value, lo, hi in zip(values, exact, expected.lo.tolist(), expected.hi.tolist(), strict=True):
+        if lo == hi or not np.isfinite(got) or not isinstance(value, Fraction):
+            continue  # one value is legal, and it was returned
+        error = Fraction(got) - value
+        ulp.append(float(error / fmt.ulp(value)))
+        rounded += got == float(fmt.round(value))
+        room = (Fraction(hi) - value) if error > 0 else (value - Fraction(lo))
+        used.append(float(abs(error) / room) if room > 0 else 0.0)
+    return Errors(ulp, used, rounded, not expected.outside_widened(sample.result).any())

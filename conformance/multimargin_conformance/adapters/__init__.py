@@ -1,0 +1,110 @@
+"""The shipped adapters, and how the command line's names find them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend, subject
+
+ENTRY_POINTS = "multimargin.backends"
+SHIPPED: dict[str, tuple[str, str, str]] = {
+    "oracle": ("multimargin_conformance.adapters.oracle", "OracleBackend", "the exact scalar oracle, rounded once"),
+    "reference": ("multimargin_conformance.adapters.reference", "ReferenceBackend", "the vectorized NumPy reference"),
+    "torch": ("multimargin_conformance.adapters.torch", "TorchEager", "torch.nn.functional.multi_margin_loss"),
+    "torch-decomposition": (
+        "multimargin_conformance.adapters.torch",
+        "TorchDecomposition",
+        "what torch.compile, export and meta tensors use in its place",
+    ),
+    "torch-reference": (
+        "multimargin_conformance.adapters.torch",
+        "TorchReference",
+        "this package's drop-in, multimargin_reference.torch",
+    ),
+}
+KINDS = ("py", "torch")
+
+
+def names() -> dict[str, str]:
+    """Return every backend that a plain name finds, and what it is."""
+    found = {name: text for name, (_, _, text) in SHIPPED.items()}
+    return found | {e.name: f"entry point {e.value}" for e in entry_points(group=ENTRY_POINTS)}
+
+
+def resolve(spec: str, *, device: str = "") -> Subject:
+    """Return the backend that a command-line name stands for, started.
+
+    Raises UnknownBackend where nothing has the name, BackendNotStarted where it could not be imported or made.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind in KINDS and rest:
+        attribute = _attribute(rest, spec)
+        if kind == "py":
+            return subject(attribute, name=spec, spec=spec, device=device)
+        made = _started(spec, lambda: _torch_adapter().wrapped(attribute, device))
+        return subject(made, name=spec, spec=spec, device=device)
+    if spec in SHIPPED:
+        module, attr, _ = SHIPPED[spec]
+        arguments = {"device": device} if device else {}
+        made = _started(spec, lambda: getattr(importlib.import_module(module), attr)(**arguments))
+        return subject(made, spec=spec, device=device)
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name == spec:
+            return subject(_started(spec, entry.load), name=spec, spec=spec, device=device)
+    raise UnknownBackend(
+        f"no backend {spec!r}; shipped: {', '.join(sorted(names()))}; yours: py:module:attr, torch:module:attr or "
+        "py:path/to/file.py:attr"
+    )
+
+
+def _torch_adapter() -> Any:
+    return importlib.import_module("multimargin_conformance.adapters.torch")
+
+
+def _started(spec: str, start: Callable[[], Any]) -> Any:
+    try:
+        return start()
+    except Exception as error:
+        hint = ""
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            hint = "; install PyTorch, or multimargin[torch]"
+        raise BackendNotStarted(f"{spec}: {type(error).__name__}: {error}{hint}") from error
+
+
+def _attribute(text: str, spec: str) -> Any:
+    """Return the object at module:attr or path/file.py:attr; the current directory is searched first."""
+    location, _, attr = text.rpartition(":")
+    if not location or not attr:
+        raise UnknownBackend(f"{spec!r}, but should be {spec.split(':')[0]}:module:attr or a path/file.py:attr")
+    found: Any = _started(spec, lambda: _module(location))
+    for part in attr.split("."):
+        if not hasattr(found, part):
+            raise BackendNotStarted(f"{spec}: {location} has no {attr!r}")
+        found = getattr(found, part)
+    if not callable(found) and not callable(getattr(found, "forward", None)):
+        raise BackendNotStarted(f"{spec}: {attr!r} is a {type(found).__name__}, neither callable nor with a forward")
+    return found
+
+
+def _module(location: str) -> ModuleType:
+    if not location.endswith(".py"):
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        return importlib.import_module(location)
+    path = Path(location).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {location}")
+    found = importlib.util.spec_from_file_location(path.stem, path)
+    if found is None or found.loader is None:
+        raise ImportError(f"{location} is not a Python file")
+    module = importlib.util.module_from_spec(found)
+    sys.modules.setdefault(path.stem, module)  # dataclasses and pickling look their module up there
+    found.loader.exec_module(module)
+    return module

@@ -1,0 +1,108 @@
+"""A backend as the checks see it, made from whatever the user handed over."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol, runtime_checkable
+
+from multimargin_conformance.capabilities import Capabilities
+
+UNKNOWN = "unknown"
+
+
+class UnknownBackend(LookupError):  # noqa: N818 (named for what the user sees)
+    """A backend name that nothing answers to: a usage error (exit status 2)."""
+
+
+class BackendNotStarted(RuntimeError):  # noqa: N818 (named for what the user sees)
+    """A backend that was found but could not be started (exit status 3)."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """NumPy arrays in, an array or NumPy scalar out; raises to reject. `backward` is optional."""
+
+    def forward(self, input: Any, target: Any, *, p: Any, margin: Any, weight: Any, reduction: Any) -> Any:
+        """Return the loss."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The implementation under test: its functions, its name, and what it declared.
+
+    spec: how the command line names it, "" for a live object.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any] | None
+    name: str
+    version: str
+    capabilities: Capabilities
+    spec: str = ""
+    device: str = ""
+
+
+def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -> Subject:
+    """Return a live object, class instance, module or bare function as a subject.
+
+    Raises BackendNotStarted where it is none of these.
+    """
+    if inspect.isclass(backend):
+        backend = _instance(backend)
+    forward = getattr(backend, "forward", None)
+    backward = getattr(backend, "backward", None)
+    if not callable(forward):
+        forward, backward = backend, None
+    if not callable(forward):
+        raise BackendNotStarted(
+            f"{name or type(backend).__name__!r} is neither callable nor has it a forward(input, target, *, p, margin, "
+            "weight, reduction)"
+        )
+    capabilities = _capabilities(backend)
+    return Subject(
+        forward=forward,
+        backward=backward if callable(backward) and capabilities.gradient else None,
+        name=name or _name(backend),
+        version=_version(backend),
+        capabilities=capabilities,
+        spec=spec,
+        device=device or str(getattr(backend, "device", "")),
+    )
+
+
+def _instance(cls: type) -> Any:
+    try:
+        return cls()
+    except Exception as error:
+        raise BackendNotStarted(f"{cls.__qualname__}() failed: {type(error).__name__}: {error}") from error
+
+
+def _capabilities(backend: Any) -> Capabilities:
+    declared = getattr(backend, "capabilities", None)
+    if declared is None:
+        return Capabilities()
+    if not isinstance(declared, Capabilities):
+        raise BackendNotStarted(f"capabilities is a {type(declared).__name__}, but should be a Capabilities")
+    return declared
+
+
+def _name(backend: Any) -> str:
+    for attribute in ("name", "__qualname__", "__name__"):
+        if isinstance(value := getattr(backend, attribute, None), str):
+            return value
+    return type(backend).__qualname__
+
+
+def _version(backend: Any) -> str:
+    if isinstance(value := getattr(backend, "version", None), str):
+        return value
+    module = getattr(backend, "__module__", None) or getattr(backend, "__name__", "") or type(backend).__module__
+    top = str(module).split(".")[0]
+    try:
+        return version(top)
+    except (PackageNotFoundError, ValueError):
+        return str(getattr(sys.modules.get(top), "__version__", UNKNOWN))

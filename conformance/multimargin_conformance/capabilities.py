@@ -1,0 +1,93 @@
+"""What a backend declares before it is asked, and what a run is limited to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from multimargin_vectors.model import Vector
+
+ALL_DTYPES = ("float16", "bfloat16", "float32", "float64")
+REDUCTIONS = ("none", "mean", "sum")
+PERMISSIONS = ("flush-subnormals", "run-to-run-variation")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend offers; everything that it does not offer is left out and limits the claim.
+
+    permissions: see PERMISSIONS; declared, recorded and used in judging. Raises ValueError for an unknown value.
+    """
+
+    dtypes: tuple[str, ...] = ALL_DTYPES
+    p: tuple[int, ...] = (1, 2)
+    reductions: tuple[str, ...] = REDUCTIONS
+    batched: bool = True
+    unbatched: bool = True
+    gradient: bool = True
+    permissions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {"dtypes": ALL_DTYPES, "p": (1, 2), "reductions": REDUCTIONS, "permissions": PERMISSIONS}
+        for name, values in known.items():
+            for value in getattr(self, name):
+                if value not in values:
+                    raise ValueError(f"capabilities.{name} has {value!r}, but should be out of {values}")
+
+    def leaves_out(self, vector: Vector) -> str:
+        """Return why a vector's call is not for this backend ("" if it is).
+
+        Calls that must be rejected for another reason than what is left out are kept.
+        """
+        case = vector.case
+        if case.p in (1, 2) and case.p not in self.p:
+            return f"p = {case.p} not declared"
+        if case.reduction in REDUCTIONS and case.reduction not in self.reductions:
+            return f"reduction {case.reduction!r} not declared"
+        if case.input.ndim == 1 and not self.unbatched:
+            return "unbatched input not declared"
+        if case.input.ndim == 2 and not self.batched:
+            return "batched input not declared"
+        return ""
+
+    @property
+    def limits(self) -> list[str]:
+        """What is left out, in words, for the claim (dtypes and gradient aside)."""
+        words = []
+        if len(self.p) < 2:
+            words.append(f"p = {self.p[0]} only" if self.p else "no p")
+        if len(self.reductions) < len(REDUCTIONS):
+            words.append(f"reduction {' and '.join(self.reductions)} only")
+        if not self.unbatched:
+            words.append("batches only")
+        if not self.batched:
+            words.append("single rows only")
+        return words + [f"with permission: {name}" for name in self.permissions]
+
+
+def narrowed(capabilities: Capabilities, only: Iterable[str]) -> Capabilities:
+    """Limit capabilities by KEY=VALUE options: p, reduction, dtype, shape (batched or unbatched); values by commas.
+
+    Raises ValueError for an unknown key or value.
+    """
+    for option in only:
+        key, _, text = option.partition("=")
+        values = tuple(v for v in text.split(",") if v)
+        if not values or key not in ("p", "reduction", "dtype", "shape"):
+            raise ValueError(f"--only {option!r}, but should be p=, reduction=, dtype= or shape= and a value")
+        capabilities = _narrowed(capabilities, key, values)
+    return capabilities
+
+
+def _narrowed(capabilities: Capabilities, key: str, values: tuple[str, ...]) -> Capabilities:
+    if key == "p":
+        if not set(values) <= {"1", "2"}:
+            raise ValueError(f"--only p={','.join(values)}, but should be 1 or 2")
+        return replace(capabilities, p=tuple(int(v) for v in values))
+    if key == "reduction":
+        return replace(capabilities, reductions=values)
+    if key == "dtype":
+        return replace(capabilities, dtypes=values)
+    if not set(values) <= {"batched", "unbatched"}:
+        raise ValueError(f"--only shape={','.join(values)}, but should be batched or unbatched")
+    return replace(capabilities, batched="batched" in values, unbatched="unbatched" in values)

@@ -1,0 +1,57 @@
+"""SHAPE-7 and SHAPE-8 again and again: uninitialised memory is right by luck now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures
+from multimargin_reference.formats import DTYPES
+
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.judge import Finding, judge
+from multimargin_conformance.session import PASS, Result, Session, result_of
+
+ROUNDS = 40
+CLAUSES = {"SHAPE-7": ["empty batch, repeated"], "SHAPE-8": ["empty batch, repeated"]}
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a dtype, reduction and p."""
+    if not scope.capabilities.batched:
+        return
+    for dtype in scope.dtypes:
+        for clause, reduction in (("SHAPE-7", "sum"), ("SHAPE-8", "mean")):
+            for p in scope.capabilities.p:
+                if reduction in scope.capabilities.reductions:
+                    yield _item(clause, dtype, reduction, p)
+
+
+def _item(clause: str, dtype: str, reduction: str, p: int) -> Item:
+    def run(session: Session) -> Result:
+        empty = Case(np.zeros((0, 4), DTYPES[dtype]), np.zeros(0, np.int64), p=p, reduction=reduction)
+        for number in range(ROUNDS):
+            _dirty(session, dtype, reduction, p, number)
+            finding = judge("loss", session.forward(empty), _expected(dtype, reduction), "an empty batch")
+            if finding:
+                again = f"{finding.message}; call {number + 1} of {ROUNDS}, between calls that use and free memory"
+                return result_of(Finding(again, finding.evidence, finding.clause))
+        return PASS
+
+    return Item(f"{clause}/{dtype}/repeated-{reduction}-p{p}", clause, dtype, "loss", run)
+
+
+def _expected(dtype: str, reduction: str) -> Enclosures:
+    zero = np.zeros(1)
+    also = {0: frozenset({"nan"})} if reduction == "mean" else {}
+    return Enclosures((), dtype, zero, zero, zero, also)
+
+
+def _dirty(session: Session, dtype: str, reduction: str, p: int, number: int) -> None:
+    """Leave freed memory behind that does not hold zeros: a call with a loss, and buffers of small sizes."""
+    x = np.full((2, 4), 1.5 + number % 7, DTYPES[dtype])
+    x[:, 0] = 0.25
+    session.forward(Case(x, np.zeros(2, np.int64), p=p, reduction=reduction))
+    buffers = [np.full(size, 1.2345 + number, np.float64) for size in range(1, 33)]
+    del buffers

@@ -1,0 +1,39 @@
+"""One planned verdict, and what a run is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.session import Result, Session
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which dtypes are checked, whether the gradient is, and what the backend declared."""
+
+    dtypes: tuple[str, ...]
+    gradient: bool
+    capabilities: Capabilities
+    seed: int = 0
+
+    @property
+    def flush(self) -> bool:
+        """Whether the backend may flush subnormals."""
+        return "flush-subnormals" in self.capabilities.permissions
+
+
+@dataclass(frozen=True)
+class Item:
+    """One planned verdict: an id, the clause that it speaks about, and how to get it.
+
+    case: the vector's id, "" when the check makes its own calls. part: "loss" or "gradient".
+    """
+
+    id: str
+    clause: str
+    dtype: str
+    part: str
+    run: Callable[[Session], Result]
+    case: str = ""

@@ -1,0 +1,74 @@
+"""The same values in other places: strides, order, direction, alignment and permissions of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from multimargin_reference.case import Case
+from numpy.typing import NDArray
+
+Layout = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def fortran(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array in Fortran order."""
+    return np.array(array, order="F")
+
+
+def every_other(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of every other element along each axis of a larger array, the rest being noise."""
+    frame = np.full([2 * n for n in array.shape], 1, dtype=array.dtype)
+    view = frame[(..., *(slice(None, None, 2) for _ in array.shape))]
+    view[...] = array
+    return view
+
+
+def reversed_(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view with negative strides along each axis."""
+    back = tuple(slice(None, None, -1) for _ in array.shape)
+    return np.array(array[back])[back] if array.ndim else array.copy()
+
+
+def unaligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array whose memory starts one byte off its alignment."""
+    memory = np.zeros(array.nbytes + 1, dtype=np.uint8)
+    view = memory[1:].view(array.dtype).reshape(array.shape) if array.nbytes else array.copy()
+    view[...] = array
+    return view
+
+
+def offset(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a contiguous view that starts in the middle of a larger array."""
+    frame = np.full((3, *array.shape), 1, dtype=array.dtype)
+    frame[1] = array
+    return frame[1, ...]
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy that cannot be written to."""
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+LAYOUTS: dict[str, Layout] = {
+    "in Fortran order": fortran,
+    "with gaps": every_other,
+    "with negative strides": reversed_,
+    "unaligned": unaligned,
+    "in the middle of a larger array": offset,
+}
+
+
+def constant(case: Case, name: str) -> Case:
+    """Return a case in which one argument is the same all along its first axis, as a view with a zero stride.
+
+    A row of logits, a target, a weight or a factor is repeated; 0-d and empty arguments are left as they are.
+    """
+    array: NDArray[Any] = getattr(case, name)
+    if not array.ndim or not array.size:
+        return case
+    return replace(case, **{name: np.broadcast_to(array[:1], array.shape)})

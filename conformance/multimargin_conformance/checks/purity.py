@@ -1,0 +1,224 @@
+"""PURITY: what a call may do to its arguments, to earlier results and to later calls; and memory layouts.
+
+All of these use calls on the exact grid, so that the order of summation, which may follow the layout, does not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import multimargin_vectors
+import numpy as np
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures, Values, expected_values
+from multimargin_vectors import Vector
+from multimargin_vectors.draft import uniform
+from numpy.typing import NDArray
+
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.layouts import LAYOUTS, constant, read_only
+from multimargin_conformance.judge import Finding, judge
+from multimargin_conformance.outcome import Returned
+from multimargin_conformance.session import Result, Session, result_of
+
+CASES = 16  # vectors a check and dtype, spread over the exact ones
+TERMS = 61
+REPEATS = 4
+
+Test = Callable[[Session, Vector, str], Finding | None]
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a check, dtype, part and vector."""
+    for dtype in scope.dtypes:
+        for vector in chosen(scope, dtype):
+            for part in ("loss", "gradient") if scope.gradient else ("loss",):
+                for clause, test in TESTS.items():
+                    yield _item(clause, dtype, vector, part, test)
+
+
+def chosen(scope: Scope, dtype: str) -> list[Vector]:
+    """Return vectors of the exact tier with several rows where possible, spread evenly over all there are."""
+    vectors = [
+        v
+        for v in multimargin_vectors.load()
+        if v.tier == "exact" and v.dtype == dtype and v.flags == ("options-crossed",)
+        if not scope.capabilities.leaves_out(v) and not _has_kink(_disturbance(v.case))
+    ]
+    step = max(1, len(vectors) // CASES)
+    return vectors[::step][:CASES]
+
+
+def _item(clause: str, dtype: str, vector: Vector, part: str, test: Test) -> Item:
+    def run(session: Session) -> Result:
+        return result_of(test(session, vector, part))
+
+    return Item(f"{clause}/{dtype}/{vector.id}/{part}", clause, dtype, part, run, vector.id)
+
+
+def _expected(case: Vector | Values, part: str) -> Enclosures:
+    values = case.expected if isinstance(case, Vector) else case
+    assert isinstance(values, Values)
+    enclosures = values.loss if part == "loss" else values.gradient
+    assert enclosures is not None
+    return enclosures
+
+
+def _arguments_unchanged(session: Session, vector: Vector, part: str) -> Finding | None:
+    """PURITY-1: also for arguments that are views of a larger array."""
+    arrays = {name: _framed(array) for name, array in _arrays(vector.case, part).items()}
+    frames = {name: pair[0] for name, pair in arrays.items()}
+    before = {name: frame.tobytes() for name, frame in frames.items()}
+    observation = session.function(part)(vector.case, **{name: pair[1] for name, pair in arrays.items()})
+    for name, frame in frames.items():
+        if frame.tobytes() != before[name]:
+            return Finding(f"the memory around {name} changed during the call, but should be left as it is")
+    return judge(part, observation, _expected(vector, part), "arguments in the middle of a larger array")
+
+
+def _repeatable(session: Session, vector: Vector, part: str) -> Finding | None:
+    """PURITY-2: the same call gives the same bits, with other calls between."""
+    if "run-to-run-variation" in session.subject.capabilities.permissions:
+        return None
+    case = _many_terms(vector.case)
+    first = session.function(part)(case)
+    for _ in range(REPEATS):
+        session.function(part)(_disturbance(vector.case))
+        again = session.function(part)(case)
+        if not isinstance(first.outcome, Returned) or not isinstance(again.outcome, Returned):
+            return judge(part, again, _expected(expected_values(case), part), "the same call again")
+        if first.outcome.value.tobytes() != again.outcome.value.tobytes():
+            return Finding(f"{part} differs between equal calls, but should have the same bits", {"part": part})
+    return None
+
+
+def _many_terms(case: Case) -> Case:
+    """Return a call with the case's options and rows of 61 classes, in which every order of summation rounds."""
+    rows = case.target.size
+    x = uniform(rows, (rows, TERMS)).astype(case.input.dtype)
+    target = (case.target.reshape(-1) * 7) % TERMS
+    weight = None if case.weight is None else np.resize(case.weight, TERMS)
+    if case.input.ndim == 1:
+        return replace(case, input=x[0], target=target[0], weight=weight)
+    return replace(case, input=x, target=target, weight=weight)
+
+
+def _stateless(session: Session, vector: Vector, part: str) -> Finding | None:
+    """PURITY-3: an earlier call, or an earlier content of the same array, does not matter."""
+    for name, changed in _one_changed(vector, part).items():
+        arrays = {key: array.copy() for key, array in _arrays(vector.case, part).items()}
+        session.function(part)(vector.case, **arrays)
+        arrays[name][...] = getattr(changed, name)
+        session.forward(replace(vector.case, p=3 - vector.case.p, margin=vector.case.margin + 1))
+        observation = session.function(part)(changed, **arrays)
+        expected = _changed_expectation(vector.id, part, name)
+        if finding := judge(part, observation, expected, f"the same arrays with a new {name}, after another call"):
+            return finding
+    return None
+
+
+def _one_changed(vector: Vector, part: str) -> dict[str, Case]:
+    """Return, by argument, the vector's call with other contents of that argument; exact too."""
+    case = vector.case
+    changes = {
+        "input": np.ascontiguousarray(case.input[..., ::-1]) * 2,
+        "target": (case.target + 1) % case.input.shape[-1],
+        "weight": None if case.weight is None else case.weight * 2,
+        "grad_output": None if case.grad_output is None or part == "loss" else case.grad_output * -2,
+    }
+    return {name: replace(case, **{name: value}) for name, value in changes.items() if value is not None}
+
+
+@cache
+def _changed_expectation(vector_id: str, part: str, name: str) -> Enclosures:
+    return _expected(expected_values(_one_changed(multimargin_vectors.by_id()[vector_id], part)[name]), part)
+
+
+def _result_stays(session: Session, vector: Vector, part: str) -> Finding | None:
+    """PURITY-4: a returned result is the caller's: later calls do not change it, nor does it change later calls."""
+    arrays = {name: array.copy() for name, array in _arrays(vector.case, part).items()}
+    first = session.function(part)(vector.case, **arrays)
+    session.function(part)(_disturbance(vector.case))
+    for array in arrays.values():
+        array[...] = 1
+    finding = judge(part, first, _expected(vector, part), "looked at again after another call")
+    if finding or not isinstance(first.outcome, Returned):
+        return finding
+    if first.outcome.value.flags.writeable:
+        first.outcome.value[...] = 77
+    again = session.function(part)(vector.case)
+    return judge(part, again, _expected(vector, part), "after the caller overwrote an earlier result")
+
+
+def _layout(session: Session, vector: Vector, part: str) -> Finding | None:
+    """PURITY-5: strides, order, direction and alignment of the arguments do not matter."""
+    for name, layout in LAYOUTS.items():
+        arrays = {key: layout(array) for key, array in _arrays(vector.case, part).items()}
+        observation = session.function(part)(vector.case, **arrays)
+        if finding := judge(part, observation, _expected(vector, part), f"arguments {name}"):
+            return finding
+    return _zero_strides(session, vector, part)
+
+
+def _zero_strides(session: Session, vector: Vector, part: str) -> Finding | None:
+    """One argument at a time is a broadcast view, so that each row still has a result of its own."""
+    for name in _arrays(vector.case, part):
+        case = constant(vector.case, name)
+        observation = session.function(part)(case, **{name: getattr(case, name)})
+        expected = _constant_expectation(vector.id, part, name)
+        if finding := judge(part, observation, expected, f"{name} with zero strides"):
+            return finding
+    return None
+
+
+@cache
+def _constant_expectation(vector_id: str, part: str, name: str) -> Enclosures:
+    return _expected(expected_values(constant(multimargin_vectors.by_id()[vector_id].case, name)), part)
+
+
+def _read_only(session: Session, vector: Vector, part: str) -> Finding | None:
+    """PURITY-6: arguments that cannot be written to are accepted."""
+    arrays = {name: read_only(array) for name, array in _arrays(vector.case, part).items()}
+    return judge(part, session.function(part)(vector.case, **arrays), _expected(vector, part), "read-only arguments")
+
+
+def _arrays(case: Case, part: str) -> dict[str, NDArray[Any]]:
+    names = ("input", "target", "weight") if part == "loss" else ("grad_output", "input", "target", "weight")
+    return {name: array for name in names if (array := getattr(case, name)) is not None}
+
+
+def _disturbance(case: Case) -> Case:
+    """Return another valid call of the same shapes, exact too: logits reversed along classes, targets rotated."""
+    target = (case.target + 1) % case.input.shape[-1]
+    return replace(case, input=np.ascontiguousarray(case.input[..., ::-1]), target=target)
+
+
+def _has_kink(case: Case) -> bool:
+    """Whether some z is exactly 0, which has checks of its own (GRADIENT-4)."""
+    x = np.atleast_2d(case.input).astype(np.float64)
+    rows, y = np.arange(len(x)), np.atleast_1d(case.target)
+    z = case.margin - x[rows, y][:, None] + x
+    z[rows, y] = 1
+    return bool((z == 0).any())
+
+
+def _framed(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return an array with a border of ones, and the view of its middle that holds the values."""
+    frame = np.ones([n + 2 for n in array.shape], dtype=array.dtype)
+    middle = frame[tuple(slice(1, -1) for _ in array.shape)] if array.ndim else frame[...]
+    middle[...] = array
+    return frame, middle
+
+
+TESTS: dict[str, Test] = {
+    "PURITY-1": _arguments_unchanged,
+    "PURITY-2": _repeatable,
+    "PURITY-3": _stateless,
+    "PURITY-4": _result_stays,
+    "PURITY-5": _layout,
+    "PURITY-6": _read_only,
+}
+CLAUSES = {clause: [(test.__doc__ or "").split(":", 1)[1].strip()] for clause, test in TESTS.items()}

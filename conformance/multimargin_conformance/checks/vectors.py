@@ -1,0 +1,120 @@
+"""Every golden vector on the backend: the loss or the rejection, and the gradient, are two verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import multimargin_vectors
+import numpy as np
+from multimargin_reference.expectation import Choice, Enclosures, Rejection, Values, expected_values
+from multimargin_vectors import Vector
+
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.judge import Finding, judge, judge_rejection
+from multimargin_conformance.outcome import Observation, Raised, Returned
+from multimargin_conformance.session import PASS, Result, Sample, Session, result_of
+
+WHY = {
+    "exact": "exact grid: nothing rounds",
+    "sparse": "few active terms: a bound of a few units roundoff",
+    "rounded": "derived bound on every legal evaluation",
+    "special": "SPECIAL rules and derived bounds",
+    "choice": "one of the permitted answers",
+}
+TARGET_RANGE = ("REJECT-3", "REJECT-4", "REJECT-5")
+MEASURED = ("rounded", "sparse")
+
+
+def clauses() -> dict[str, list[str]]:
+    """Return which clauses have vectors."""
+    found: dict[str, list[str]] = {}
+    for vector in multimargin_vectors.load():
+        for clause in (*vector.clauses, *vector.gradient_clauses):
+            found.setdefault(clause, []).append(f"vector {vector.id}")
+    return found
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield the items of all vectors in scope."""
+    for vector in multimargin_vectors.load():
+        if vector.dtype in scope.dtypes and not scope.capabilities.leaves_out(vector):
+            yield from vector_items(vector, scope)
+
+
+def vector_items(vector: Vector, scope: Scope) -> Iterator[Item]:
+    """Yield a vector's one or two items."""
+    if vector.clauses:
+        yield _item(vector, "loss", vector.clauses[0], scope)
+    if vector.gradient_clauses and scope.gradient:
+        yield _item(vector, "gradient", vector.gradient_clauses[0], scope)
+
+
+def _item(vector: Vector, part: str, clause: str, scope: Scope) -> Item:
+    def run(session: Session) -> Result:
+        if isinstance(vector.expected, Rejection):
+            return _judge_rejection(session, vector, vector.expected, part)
+        observation = session.function(part)(vector.case)
+        if isinstance(vector.expected, Choice):
+            return _judge_choice(session, vector, vector.expected, part, observation)
+        return _judge_values(session, vector, part, observation, scope)
+
+    return Item(f"{clause}/{vector.dtype}/{vector.id}/{part}", clause, vector.dtype, part, run, vector.id)
+
+
+def _values(vector: Vector) -> Values:
+    expected = vector.expected
+    assert not isinstance(expected, Rejection)
+    return expected.values if isinstance(expected, Choice) else expected
+
+
+def _part(values: Values, part: str) -> Enclosures:
+    expected = values.loss if part == "loss" else values.gradient
+    assert expected is not None
+    return expected
+
+
+def _judge_rejection(session: Session, vector: Vector, expected: Rejection, part: str) -> Result:
+    """A valid call of the same shapes comes first: a shape that was fine before proves nothing."""
+    case = vector.case
+    if vector.clauses[0] in TARGET_RANGE:
+        session.function(part)(replace(case, target=np.clip(case.target, 0, case.input.shape[-1] - 1)))
+    return result_of(judge_rejection(session.function(part)(case), expected.clause))
+
+
+def _judge_values(session: Session, vector: Vector, part: str, observation: Observation, scope: Scope) -> Result:
+    expected = _part(_values(vector), part)
+    finding = judge(part, observation, expected, WHY[vector.tier])
+    if finding and scope.flush:
+        expected = _part(expected_values(vector.case, flush=True), part)
+        finding = judge(part, observation, expected, "with permission to flush subnormals")
+    if finding is None and vector.tier in MEASURED:
+        assert isinstance(observation.outcome, Returned)
+        session.samples.append(Sample(part, vector.case, expected, observation.outcome.value))
+    return result_of(finding)
+
+
+def _judge_choice(session: Session, vector: Vector, choice: Choice, part: str, observation: Observation) -> Result:
+    expected, clause = _part(choice.values, part), vector.clauses[0]
+    outcome = observation.outcome
+    if isinstance(outcome, Raised) and "rejected" in choice.answers:
+        session.answered(choice.behaviour, clause, part, vector.dtype, choice.answers["rejected"])
+        return PASS
+    finding = judge(part, observation, expected, WHY["choice"])
+    if finding is None:
+        assert isinstance(outcome, Returned)
+        kind = kind_of(outcome)
+        if kind not in choice.answers:
+            words = ", ".join(choice.answers.values())
+            finding = Finding(f"{part} has a value of kind {kind}, but the permitted answers are: {words}")
+        else:
+            session.answered(choice.behaviour, clause, part, vector.dtype, choice.answers[kind])
+    if finding is not None and finding.clause:  # shape and dtype of an unusual call are the choice's own clause
+        finding = replace(finding, clause="" if finding.clause != "PURITY-1" else finding.clause)
+    return result_of(finding)
+
+
+def kind_of(outcome: Returned) -> str:
+    """Return what is in a result: "nan", "inf" or "finite"."""
+    values = outcome.value.astype(np.float64)
+    return "nan" if np.isnan(values).any() else "inf" if np.isinf(values).any() else "finite"

@@ -1,0 +1,168 @@
+"""Comparing an outcome with what is legal: pure functions, and the words that say what was wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures
+from multimargin_reference.formats import DTYPES, FORMATS
+from numpy.typing import NDArray
+
+from multimargin_conformance.outcome import Crashed, Malformed, Observation, Outcome, Raised, Returned, TimedOut
+
+LONGEST_CALL = 400  # characters of a call that are printed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with one result, and the numbers that show it. clause: when it is another one than the check's."""
+
+    message: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    clause: str = ""
+
+
+def judge(part: str, observation: Observation, expected: Enclosures, why: str) -> Finding | None:
+    """Return what is wrong with a result that should be inside `expected`; None when nothing is.
+
+    part: "loss" or "gradient". why: what the enclosure rests on, in words.
+    """
+    if observation.changed:
+        names = " and ".join(observation.changed)
+        return Finding(f"{names} changed during the call, but arguments should be left as they are", clause="PURITY-1")
+    outcome = observation.outcome
+    if not isinstance(outcome, Returned):
+        return no_result(part, outcome)
+    return judge_form(part, outcome.value, expected) or judge_values(part, outcome.value, expected, why)
+
+
+def judge_rejection(observation: Observation, clause: str) -> Finding | None:
+    """Return what is wrong where a call should have been rejected."""
+    outcome = observation.outcome
+    if isinstance(outcome, Raised):
+        return None
+    if isinstance(outcome, Returned):
+        values = _shortened(outcome.value)
+        return Finding(f"the call returned {values}, but should raise an error", {"got": values}, clause)
+    return no_result("loss", outcome)
+
+
+def no_result(part: str, outcome: Outcome) -> Finding:
+    """Return the finding for a valid call that gave no result."""
+    should = "but should return a result"
+    match outcome:
+        case Raised(type=name, message=message, where=where):
+            return Finding(f"{part}: raised {name}: {message}, {should}" + (f" (raised at {where})" if where else ""))
+        case Malformed(reason=reason):
+            return Finding(f"{part}: returned {reason}" + ("" if "but should" in reason else f", {should}"))
+        case Crashed(reason=reason):
+            return Finding(f"{part}: crashed: {reason}, {should}")
+        case TimedOut(seconds=seconds):
+            return Finding(f"{part}: no answer in {seconds:g} s, {should}")
+    raise AssertionError(f"unexpected outcome {outcome!r}")
+
+
+def judge_form(part: str, result: NDArray[Any], expected: Enclosures) -> Finding | None:
+    """Return what is wrong with a result's shape or dtype."""
+    if result.shape != expected.shape:
+        clause = "REDUCTION-4" if part == "loss" else "GRADIENT-10"
+        return Finding(f"{part}.shape={result.shape}, but should be {expected.shape}", {"part": part}, clause)
+    allowed = list(DTYPES.values()) if expected.dtype is None else [DTYPES[expected.dtype]]
+    if result.dtype not in allowed:
+        should = "a floating dtype" if expected.dtype is None else expected.dtype
+        clause = "DTYPE-1" if part == "loss" else "GRADIENT-10"
+        return Finding(f"{part}.dtype={result.dtype}, but should be {should}", {"part": part}, clause)
+    return None
+
+
+def judge_values(part: str, result: NDArray[Any], expected: Enclosures, why: str) -> Finding | None:
+    """Return what is wrong with a result's values: the first element outside, in words and numbers."""
+    bad = np.flatnonzero(expected.outside(result))
+    if not bad.size:
+        return None
+    index = int(bad[0])
+    dtype = result.dtype
+    got = np.asarray(result).reshape(-1)[index]
+    place = subscript(index, expected.shape)
+    should = legal_words(expected, index)
+    more = f"; {bad.size} of {expected.lo.size} elements are outside" if bad.size > 1 else ""
+    message = f"{part}{place} = {number(float(got), dtype.name)}, but should be {should} ({why}){more}"
+    evidence = {
+        "part": part,
+        "index": index,
+        "outside": int(bad.size),
+        "got": _both(float(got), dtype.name),
+        "lo": _both(float(expected.lo[index]), dtype.name),
+        "hi": _both(float(expected.hi[index]), dtype.name),
+        "nearest": _both(float(expected.nearest[index]), dtype.name),
+        "also": sorted(expected.also.get(index, ())),
+        "ulp": ulp_distance(float(got), float(expected.nearest[index]), dtype.name),
+    }
+    return Finding(message, evidence)
+
+
+def legal_words(expected: Enclosures, index: int) -> str:
+    """Return what is legal for one element, in words."""
+    lo, hi, dtype = float(expected.lo[index]), float(expected.hi[index]), expected.dtype or "float64"
+    words = [] if lo > hi else [number(lo, dtype)] if lo == hi else [f"in [{number(lo, dtype)}, {number(hi, dtype)}]"]
+    names = sorted(expected.also.get(index, ()))
+    return " or ".join(words + [n for n in names if n not in words])
+
+
+def number(value: float, dtype: str) -> str:
+    """Return the shortest decimal that reads back as this value of the dtype."""
+    return str(value) if dtype == "float64" else str(DTYPES[dtype].type(value))
+
+
+def ulp_distance(got: float, nearest: float, dtype: str) -> float | None:
+    """Return (got - nearest) in ULP of the correctly rounded result; None where one of them is not finite."""
+    if not math.isfinite(got) or not math.isfinite(nearest):
+        return None
+    distance = (Fraction(got) - Fraction(nearest)) / FORMATS[dtype].ulp(Fraction(nearest))
+    return float(distance) if abs(distance) < 10**300 else None
+
+
+def subscript(index: int, shape: tuple[int, ...]) -> str:
+    """Return a flat index as it is written in Python: "" for a 0-d array."""
+    return f"[{', '.join(str(i) for i in np.unravel_index(index, shape))}]" if shape else ""
+
+
+def call_text(case: Case, part: str) -> str:
+    """Return a call as Python source over lists, shortened where it is long."""
+    arguments = [_list(case.input), _list(case.target)]
+    if part == "gradient" and case.grad_output is not None:
+        arguments.insert(0, _list(case.grad_output))
+    name = "forward" if part == "loss" else "backward"
+    weight = "None" if case.weight is None else _list(case.weight)
+    options = f"p={case.p}, margin={case.margin!r}, weight={weight}, reduction={case.reduction!r}"
+    return f"{name}({', '.join(arguments)}, {options})  # {case.input.dtype.name}"
+
+
+def _list(array: NDArray[Any]) -> str:
+    if array.size > 64:
+        return f"<{array.dtype.name} array of shape {array.shape}>"
+    plain = array if array.dtype.kind in "iubf" else array.astype(np.float64)
+    if plain.dtype.kind == "f" and plain.dtype != np.float64:
+        return str([[float(str(v)) for v in row] for row in plain] if plain.ndim == 2 else _shallow(plain))
+    return str(plain.tolist())
+
+
+def _shallow(array: NDArray[Any]) -> Any:
+    return float(str(array[()])) if array.ndim == 0 else [float(str(v)) for v in array.reshape(-1)]
+
+
+def _shortened(value: NDArray[Any]) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _both(value: float, dtype: str) -> dict[str, Any]:
+    """Return a number as a decimal (a string when not finite) and as its bits."""
+    bits = np.array(value, dtype=np.float64).astype(DTYPES[dtype]).tobytes().hex()
+    return {"value": value if math.isfinite(value) else str(value), "hex": bits}

@@ -1,0 +1,117 @@
+"""What a backend did with one call."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONGEST_MESSAGE = 500  # characters of an error's text that are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Returned:
+    """A result; `value` is the very object that was returned, so that later changes to it can be seen."""
+
+    value: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An error, which rejects the call."""
+
+    type: str
+    message: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """Something that is no result: not an array or NumPy scalar."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The end of the process, or the attempt to end it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TimedOut:
+    """No answer in time."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A call that the backend declared not to support."""
+
+    reason: str
+
+
+Outcome = Returned | Raised | Malformed | Crashed | TimedOut | Unsupported
+
+
+@dataclass(frozen=True)
+class Observation:
+    """An outcome and the names of the arguments that the call changed."""
+
+    outcome: Outcome
+    changed: tuple[str, ...] = field(default=())
+
+
+def observe(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], options: dict[str, Any]) -> Observation:
+    """Call a backend in this process and look at its answer and at the arguments afterwards.
+
+    Raises KeyboardInterrupt alone; everything else that the backend does is an outcome.
+    """
+    before = {name: a.tobytes() for name, a in arrays.items() if a is not None}
+    outcome = _call(function, arrays, options)
+    changed = tuple(name for name, raw in before.items() if _bytes(arrays[name]) != raw)
+    return Observation(outcome, changed)
+
+
+def _call(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], options: dict[str, Any]) -> Outcome:
+    try:
+        value = function(**arrays, **options)
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:
+        return raised(error)
+    except BaseException as error:  # SystemExit, or a panic of an extension: would have ended a process
+        return Crashed(f"{type(error).__name__}: {str(error)[:LONGEST_MESSAGE]}")
+    return returned(value)
+
+
+def returned(value: Any) -> Outcome:
+    """Return what a backend's return value amounts to."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fV":
+        return Returned(value)
+    if isinstance(value, np.generic):
+        return Returned(np.asarray(value))
+    if isinstance(value, np.ndarray):
+        return Malformed(f"an array of dtype {value.dtype}")
+    return Malformed(f"{type(value).__module__}.{type(value).__qualname__}, but should be a NumPy array or scalar")
+
+
+def raised(error: BaseException) -> Raised:
+    """Return an error as an outcome, with the place it came from."""
+    try:
+        message = str(error)[:LONGEST_MESSAGE]
+    except Exception:  # a backend's own exception class may fail to print
+        message = "(the error's text could not be read)"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return Raised(type(error).__name__, message, where)
+
+
+def _bytes(array: NDArray[Any] | None) -> bytes:
+    return b"" if array is None else array.tobytes()

@@ -1,0 +1,49 @@
+"""Known faults of MultiMarginLoss, which a conformance suite must reject, and legal variants, which it must accept."""
+
+from __future__ import annotations
+
+from multimargin_reference.known import (
+    faults_batches,
+    faults_factors,
+    faults_gradients,
+    faults_layout,
+    faults_margin,
+    faults_memory,
+    faults_precision,
+    faults_range,
+    faults_reductions,
+    faults_shapes,
+    faults_specials,
+    faults_state,
+    faults_target_shapes,
+    faults_targets,
+    faults_validation,
+    faults_values,
+    faults_weights,
+)
+from multimargin_reference.known.catalogue import Fault, Variant
+from multimargin_reference.known.model import MODEL, Backend, Custom, Model, Request
+from multimargin_reference.known.variants import VARIANTS
+
+GROUPS = (
+    faults_values,
+    faults_margin,
+    faults_weights,
+    faults_reductions,
+    faults_shapes,
+    faults_batches,
+    faults_gradients,
+    faults_factors,
+    faults_precision,
+    faults_range,
+    faults_specials,
+    faults_memory,
+    faults_state,
+    faults_layout,
+    faults_targets,
+    faults_target_shapes,
+    faults_validation,
+)
+FAULTS: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
+
+__all__ = ["FAULTS", "MODEL", "VARIANTS", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]

@@ -1,0 +1,233 @@
+"""Drop-in torch function and module with the gradient written out; imported only on request, needs torch 2.8 or later.
+
+The arithmetic is `vectorized`'s: the threshold x[y] - margin as an error-free pair, so that z > 0 is decided exactly;
+halves computed in float32; rows' sums weighted and scaled in float64; one rounding at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multimargin_reference.module import check_constructor, reduction_from_flags
+from multimargin_reference.validation import REDUCTIONS
+
+COMPUTE_DTYPES = {
+    torch.float16: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float32: torch.float32,
+    torch.float64: torch.float64,
+}
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the multi-class margin loss, as torch.nn.functional.multi_margin_loss does, differentiable by input once.
+
+    input: (N, C) or (C,), float16, bfloat16, float32 or float64; target: (N,) or (), int64; weight: (C,), input's
+    dtype. The result has input's dtype and the shape () (mean, sum) or target's (none); an empty batch gives 0. Under
+    autocast, halves become float32 first. On CUDA the check of target's values waits for the device.
+    Raises ValueError for p, reduction or weight's rank, TypeError for what is not a tensor or a number, RuntimeError
+    for any other wrong shape, dtype or value, and NotImplementedError for a second derivative.
+    """
+    reduction = reduction_from_flags(size_average, reduce, reduction)
+    _check_types(input, target, weight, margin)
+    logits, weight = _autocast(input, weight)
+    check_constructor(p, None if weight is None else weight.dim())
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction={reduction!r}, but should be 'none', 'mean' or 'sum'")
+    _check_tensors(logits, target, weight)
+    _check_range(target, logits.shape[-1] if logits.dim() else 1)
+    loss: Tensor = _Loss.apply(logits, target, weight, int(p), float(margin), reduction)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class MultiMarginLoss(torch.nn.Module):
+    """The multi-class margin loss with torch.nn.MultiMarginLoss's constructor; `weight` is a buffer.
+
+    Called with (input, target); shapes, dtypes and errors of the call as in `multi_margin_loss`.
+    Raises ValueError for a p other than 1 and 2 or a weight that is not 1-D.
+    """
+
+    __constants__ = ("p", "margin", "reduction")
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        check_constructor(p, None if weight is None else weight.dim())
+        self.p = p
+        self.margin = margin
+        self.reduction = reduction_from_flags(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss."""
+        return multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+
+
+class _Loss(torch.autograd.Function):
+    """The loss; its backward is `_Gradient`, a function of its own, so that a second derivative is refused by name."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str) -> Tensor:
+        hinge = _hinge(input, target, margin)
+        sums = (hinge if p == 1 else hinge * hinge).sum(1).double()
+        if weight is not None:  # a row without an active term gives 0 whatever its weight
+            sums = torch.where(sums > 0, sums * weight.double()[target.reshape(-1)], 0)
+        total = sums.reshape(target.shape) if reduction == "none" else sums.sum()
+        return (total / _divisor(hinge, reduction)).to(input.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs[:3])
+        ctx.options = inputs[3:]
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> Any:
+        gradient = _Gradient.apply(grad_output, *ctx.saved_tensors, *ctx.options)  # type: ignore[no-untyped-call]
+        return gradient, None, None, None, None, None
+
+
+class _Gradient(torch.autograd.Function):
+    """The gradient with respect to input, of input's shape and dtype."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        grad_output: Tensor,
+        input: Tensor,
+        target: Tensor,
+        weight: Tensor | None,
+        p: int,
+        margin: float,
+        reduction: str,
+    ) -> Tensor:
+        hinge = _hinge(input, target, margin)
+        column = target.reshape(-1, 1)
+        active = hinge > 0
+        slopes = active if p == 1 else hinge
+        scale = grad_output.double().reshape(-1, 1)
+        if weight is not None:
+            scale = scale * weight.double()[column]
+        factor = scale * p / _divisor(hinge, reduction)
+        sums = slopes.sum(1, keepdim=True).double()
+        at_target = torch.where(sums > 0, -sums * factor, 0)
+        # Selected, not multiplied by 0: an inactive element is 0 whatever its factor.
+        gradient = torch.where(active, slopes * factor.to(hinge.dtype), 0)
+        return gradient.scatter(1, column, at_target.to(hinge.dtype)).to(input.dtype).reshape(input.shape)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        raise NotImplementedError("multi_margin_loss can be differentiated only once")
+
+
+def _hinge(input: Tensor, target: Tensor, margin: float) -> Tensor:
+    """Return max(0, z) as (N, C), in float32 or float64, 0 at the target and where z is NaN."""
+    dtype = COMPUTE_DTYPES[input.dtype]
+    rows = input.reshape(-1, input.shape[-1] if input.dim() else 1).to(dtype)
+    column = target.reshape(-1, 1)
+    nearest, residue = _thresholds(rows.gather(1, column).double(), margin, dtype)
+    z = (rows - nearest) - residue
+    return torch.where(z > 0, z, 0).scatter(1, column, 0.0)
+
+
+def _thresholds(chosen: Tensor, margin: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return x[y] - margin as (nearest number of `dtype`, what is left); see `vectorized._thresholds`."""
+    difference = chosen - margin
+    subtracted = chosen - difference
+    error = (chosen - (difference + subtracted)) + (subtracted - margin)
+    largest = torch.finfo(dtype).max
+    nearest = torch.where(difference.isfinite(), difference.clamp(-largest, largest), difference).to(dtype)
+    residue = ((difference - nearest.double()) + error).to(dtype)
+    return nearest, torch.where(residue.isnan(), 0, residue)
+
+
+def _divisor(hinge: Tensor, reduction: str) -> int:
+    rows, classes = hinge.shape
+    return max(1, rows * classes) if reduction == "mean" else classes
+
+
+def _autocast(input: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return both, halves as float32 where autocast is on, as PyTorch does for its losses."""
+    device = input.device.type
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return input, weight
+    return _widened(input), None if weight is None else _widened(weight)
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _check_types(input: Any, target: Any, weight: Any, margin: Any) -> None:
+    for name, value in (("input", input), ("target", target), ("weight", weight)):
+        if not isinstance(value, Tensor) and not (name == "weight" and value is None):
+            raise TypeError(f"{name} is a {type(value).__name__}, but should be a torch.Tensor")
+    if not isinstance(margin, int | float):
+        raise TypeError(f"margin={margin!r}, but should be a real number")
+
+
+def _check_tensors(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
+    """Check shapes and dtypes; (C,) with (1,) and 0-d input are accepted, as in PyTorch."""
+    if input.dtype not in COMPUTE_DTYPES:
+        raise RuntimeError(f"input.dtype={input.dtype}, but should be float16, bfloat16, float32 or float64")
+    if input.dim() > 2 or 0 in input.shape[-1:]:
+        raise RuntimeError(f"input.shape={tuple(input.shape)}, but should be (N, C) or (C,) with at least one class")
+    rows = input.shape[0] if input.dim() == 2 else 1
+    if target.dim() > 1 or target.numel() != rows:
+        expected = (rows,) if input.dim() == 2 else ()
+        raise RuntimeError(f"target.shape={tuple(target.shape)}, but should be {expected}")
+    if target.dtype != torch.int64:
+        raise RuntimeError(f"target.dtype={target.dtype}, but should be torch.int64")
+    if weight is not None:
+        _check_weight(weight, input)
+
+
+def _check_weight(weight: Tensor, input: Tensor) -> None:
+    expected = tuple(input.shape[-1:]) or (1,)
+    if tuple(weight.shape) != expected:
+        raise RuntimeError(f"weight.shape={tuple(weight.shape)}, but should be {expected}")
+    if weight.dtype != input.dtype:
+        raise RuntimeError(f"weight.dtype={weight.dtype}, but should be input's {input.dtype}")
+    if weight.requires_grad:
+        raise RuntimeError("weight.requires_grad=True, but the loss is differentiable by input only")
+
+
+def _check_range(target: Tensor, classes: int) -> None:
+    """Raise RuntimeError for a target outside [0, classes), where the values can be seen."""
+    if target.is_meta or torch.compiler.is_compiling():
+        return
+    outside = (target < 0) | (target >= classes)
+    try:
+        wrong = bool(outside.any())
+    except RuntimeError:  # fake tensors and vmap have no values to look at; there, indexing is left to check itself
+        return
+    if wrong:
+        where = int(outside.reshape(-1).nonzero()[0])
+        value = int(target.reshape(-1)[where])
+        raise RuntimeError(f"target[{where}]={value}, but should be in [0, {classes})")

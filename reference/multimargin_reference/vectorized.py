@@ -1,0 +1,235 @@
+"""The loss and its gradient in NumPy, blocked so that nothing of input's size is made but the gradient itself.
+
+A term is active when z = margin - x[y] + x[i] > 0, that is when x[i] > x[y] - margin. That threshold is held as a pair
+(nearest number, residue), so z is (x[i] - nearest) - residue: its sign is exact for every input, its relative error two
+roundings, whatever cancels. Halves are computed in float32. Float32 sums run over at most 1024 classes and go on in
+float64; the result is rounded once at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from multimargin_reference.validation import Arguments, validate, validate_grad_output
+
+Floats = NDArray[Any]
+Doubles = NDArray[np.float64]
+
+BLOCK = 1 << 17  # elements of one workspace: it stays in the second-level cache, in float64 too
+LANES = 1 << 10  # classes added in the compute dtype before the sum goes on in float64
+BUFFER = 512  # NumPy copies broadcast operands of shorter rows into buffers, which takes longer than the arithmetic
+NARROW = 64  # up to this many classes a block is stored class by class, so that inner loops run along the batch
+ZEROS = {np.dtype(t): np.zeros(BLOCK, t) for t in (np.float32, np.float64)}  # a scalar 0 would not be vectorized
+
+
+def multi_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Floats:
+    """Return the multi-class margin loss, sum over i != y of w[y] * max(0, margin - x[y] + x[i]) ** p / C, reduced.
+
+    input: (N, C) or (C,), one of float16, bfloat16, float32, float64; target: (N,) or (), int64; weight: (C,), input's
+    dtype. The result has input's dtype and the shape () (mean, sum) or target's (none); an empty batch gives 0.
+    Raises TypeError, ValueError and IndexError as `validation.validate` does.
+    """
+    call = validate(input, target, p, margin, weight, reduction)
+    with _quiet():
+        return _loss(call, _evaluate(call, loss=True, factors=None).losses)
+
+
+def multi_margin_loss_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> Floats:
+    """Return the gradient with respect to input, of input's shape and dtype; it is 0 at the kink z = 0.
+
+    grad_output: () for mean and sum, the loss's shape for none, input's dtype; the others as in `multi_margin_loss`.
+    Raises TypeError, ValueError and IndexError as `validation.validate` and `validate_grad_output` do.
+    """
+    call = validate(input, target, p, margin, weight, reduction)
+    grads = validate_grad_output(grad_output, call).astype(np.float64)
+    with _quiet():
+        return _evaluate(call, loss=False, factors=_factors(call, grads)).gradient.reshape(np.shape(input))
+
+
+def multi_margin_loss_and_grad(
+    input: ArrayLike,
+    target: ArrayLike,
+    *,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+) -> tuple[Floats, Floats]:
+    """Return the loss and its gradient for a grad_output of ones, in one pass over input.
+
+    Arguments, result dtypes and errors as in `multi_margin_loss` and `multi_margin_loss_backward`.
+    """
+    call = validate(input, target, p, margin, weight, reduction)
+    with _quiet():
+        sums = _evaluate(call, loss=True, factors=_factors(call, np.ones(len(call.target))))
+        return _loss(call, sums.losses), sums.gradient.reshape(np.shape(input))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let infinities and NaN pass without a warning, with buffers of BUFFER elements."""
+    with np.errstate(all="ignore"):
+        before = np.setbufsize(BUFFER)
+        try:
+            yield
+        finally:
+            np.setbufsize(before)  # before NumPy 2, errstate does not restore it
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What one pass gathers: each row's sum of max(0, z) ** p, and the gradient (empty when not asked for)."""
+
+    losses: Doubles
+    gradient: Floats
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """max(0, z) for a range of rows and classes, 0 at the target, held in a workspace that the next tile reuses."""
+
+    rows: slice
+    classes: slice
+    storage: Floats  # (rows, groups, lanes), or (classes, rows) for few classes
+    hinge: Floats  # the same memory as (classes, rows), padding left out
+
+    def row_sums(self, power: int) -> Doubles:
+        """Add the stored values, or their squares, of each row."""
+        axes, kept = ("cr", "r") if self.storage.ndim == 2 else ("rgl", "rg")
+        partial = np.einsum(",".join([axes] * power) + "->" + kept, *[self.storage] * power).astype(np.float64)
+        sums: Doubles = partial if partial.ndim == 1 else partial.sum(axis=1)
+        return sums
+
+
+def _evaluate(call: Arguments, *, loss: bool, factors: Doubles | None) -> _Sums:
+    """Make one pass over input; `factors` is grad_output * w[y] * p / divisor of each row, None for no gradient."""
+    losses = np.zeros(len(call.target))
+    if factors is None:
+        for tile in _tiles(call):
+            losses[tile.rows] += tile.row_sums(call.p)
+        return _Sums(losses, np.empty(0))
+    gradient = np.empty(call.input.shape, call.input.dtype)
+    slopes = np.zeros(len(call.target))
+    rounded = factors.astype(_compute_dtype(call))
+    for tile in _tiles(call):
+        if loss:
+            losses[tile.rows] += tile.row_sums(call.p)
+        if call.p == 1:
+            np.copyto(tile.storage, tile.storage > 0)
+        slopes[tile.rows] += tile.row_sums(1)
+        _write(gradient[tile.rows, tile.classes].T, tile.hinge, rounded[tile.rows])
+    gradient[np.arange(len(slopes)), call.target] = np.where(slopes > 0, -slopes * factors, 0)
+    return _Sums(losses, gradient)
+
+
+def _write(out: Floats, slope: Floats, factors: Floats) -> None:
+    """Write slope * factors, and 0 where the slope is 0 even if the factor is infinite or NaN (an unused weight)."""
+    if not np.isfinite(factors).all():
+        out[...] = np.where(slope > 0, slope * factors, 0)
+    elif out.dtype == slope.dtype:
+        np.multiply(slope, factors, out=out)
+    else:
+        out[...] = np.multiply(slope, factors, out=slope)
+
+
+def _tiles(call: Arguments) -> Iterator[_Tile]:
+    """Yield the hinges of the whole input, tile by tile, in one preallocated workspace."""
+    N, C = call.input.shape
+    dtype = _compute_dtype(call)
+    nearest, residue = _thresholds(call, dtype)
+    width = min(C, BLOCK)
+    groups = -(-width // LANES)
+    lanes = -(-width // groups)
+    height = max(1, min(N, BLOCK // (groups * lanes)))
+    workspace = np.empty(height * groups * lanes, dtype)
+    for start in range(0, N, height):
+        rows = slice(start, min(start + height, N))
+        for left in range(0, C, width):
+            classes = slice(left, min(left + width, C))
+            storage, hinge = _views(workspace, rows.stop - start, classes.stop - left, groups, lanes)
+            np.subtract(call.input[rows, classes].T, nearest[rows], out=hinge, dtype=dtype)
+            _subtract_residue(hinge, residue[rows])
+            np.fmax(storage, ZEROS[dtype][: storage.size].reshape(storage.shape), out=storage)  # drops NaN
+            _clear_targets(hinge, call.target[rows] - left)
+            yield _Tile(rows, classes, storage, hinge)
+
+
+def _views(workspace: Floats, rows: int, classes: int, groups: int, lanes: int) -> tuple[Floats, Floats]:
+    """Return `_Tile.storage` and `_Tile.hinge` over the workspace, padding set to 0."""
+    if classes <= NARROW and groups == 1:
+        narrow = workspace[: classes * rows].reshape(classes, rows)
+        return narrow, narrow
+    storage = workspace[: rows * groups * lanes].reshape(rows, groups, lanes)
+    flat = storage.reshape(rows, groups * lanes)
+    flat[:, classes:] = 0
+    return storage, flat[:, :classes].T
+
+
+def _thresholds(call: Arguments, dtype: np.dtype[Any]) -> tuple[Floats, Floats]:
+    """Return x[y] - margin of each row as (nearest number of `dtype`, what is left), by an error-free subtraction."""
+    chosen = call.input[np.arange(len(call.target)), call.target].astype(np.float64)
+    difference = chosen - call.margin
+    subtracted = chosen - difference
+    error = (chosen - (difference + subtracted)) + (subtracted - call.margin)
+    largest = np.finfo(dtype).max
+    # Past the largest number the residue still holds the rest; but an infinite threshold must stay infinite.
+    finite = np.isfinite(difference)
+    nearest = np.where(finite, np.clip(difference, -largest, largest), difference).astype(dtype)
+    residue = ((difference - nearest) + error).astype(dtype)
+    return nearest, np.where(np.isnan(residue), dtype.type(0), residue)
+
+
+def _subtract_residue(hinge: Floats, residue: Floats) -> None:
+    """Finish z = (x[i] - nearest) - residue; on a grid every residue is 0 and nothing is left to do."""
+    if residue.any():
+        np.subtract(hinge, residue, out=hinge)
+
+
+def _clear_targets(hinge: Floats, target: NDArray[np.int64]) -> None:
+    """Leave the target's own term out; `target` counts from the tile's first class and may lie in another tile."""
+    here = np.flatnonzero((target >= 0) & (target < len(hinge)))
+    hinge[target[here], here] = 0
+
+
+def _factors(call: Arguments, grads: Doubles) -> Doubles:
+    return grads * _row_weights(call) * call.p / call.divisor
+
+
+def _row_weights(call: Arguments) -> Doubles:
+    """Return w[y] of each row."""
+    return np.ones(len(call.target)) if call.weight is None else call.weight[call.target].astype(np.float64)
+
+
+def _loss(call: Arguments, losses: Doubles) -> Floats:
+    """Weight, add up and scale the rows' sums; the weight of a row without an active term does not matter."""
+    weighted = losses if call.weight is None else np.where(losses > 0, losses * _row_weights(call), 0)
+    total = weighted if call.reduction == "none" else weighted.sum()
+    return np.asarray(total / call.divisor, call.input.dtype).reshape(call.output_shape)
+
+
+def _compute_dtype(call: Arguments) -> np.dtype[Any]:
+    """Return float64 for float64, float32 for the rest."""
+    return np.dtype(np.float64 if call.input.dtype == np.float64 else np.float32)

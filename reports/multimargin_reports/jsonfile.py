@@ -1,0 +1,100 @@
+"""The JSON report: report.json, described by report.schema.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from multimargin_reports.model import FORMAT, FORMAT_VERSION, Accuracy, Behaviour, Failure, Report, Verdict
+
+LARGEST_FILE = 256 << 20  # bytes
+
+
+class ReportFileError(ValueError):
+    """A report file that is not what this version reads; the message says where and why."""
+
+
+def schema() -> dict[str, Any]:
+    """Return the published JSON Schema of a report."""
+    data: dict[str, Any] = json.loads((files("multimargin_reports") / "report.schema.json").read_text(encoding="utf-8"))
+    return data
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Return a report as JSON data; a passed verdict keeps only what identifies it."""
+    return {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "backend": dict(report.backend),
+        "profile": report.profile,
+        "claim": report.claim,
+        "conformant": report.conformant,
+        "complete": report.complete,
+        "counts": {"planned": report.planned, **report.counts},
+        "duration_s": round(report.duration_s, 3),
+        "environment": dict(report.environment),
+        "options": dict(report.options),
+        "behaviours": [{**asdict(b), "answers": list(b.answers)} for b in report.behaviours],
+        "accuracy": [asdict(a) for a in report.accuracy],
+        "verdicts": [_verdict_to_json(v) for v in report.verdicts],
+    }
+
+
+def _verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+    data = asdict(verdict)
+    data["failure"] = None if verdict.failure is None else asdict(verdict.failure)
+    return {key: value for key, value in data.items() if value not in ("", None)}
+
+
+def from_json(data: Mapping[str, Any]) -> Report:
+    """Return a report from JSON data. Raises ReportFileError where the schema or the counts do not fit."""
+    try:
+        jsonschema.validate(data, schema())
+    except jsonschema.ValidationError as error:
+        raise ReportFileError(f"{error.json_path}: {error.message[:200]}") from error
+    report = Report(
+        backend=data["backend"],
+        profile=data["profile"],
+        claim=data["claim"],
+        planned=data["counts"]["planned"],
+        verdicts=tuple(_verdict_from_json(v) for v in data["verdicts"]),
+        behaviours=tuple(Behaviour(**{**b, "answers": tuple(b["answers"])}) for b in data["behaviours"]),
+        accuracy=tuple(Accuracy(**a) for a in data["accuracy"]),
+        complete=data["complete"],
+        environment=data["environment"],
+        options=data["options"],
+        duration_s=data["duration_s"],
+    )
+    if {"planned": report.planned, **report.counts} != data["counts"] or report.conformant != data["conformant"]:
+        raise ReportFileError("counts or conformant do not fit the verdicts: the file was edited or cut short")
+    return report
+
+
+def _verdict_from_json(data: Mapping[str, Any]) -> Verdict:
+    failure = Failure(**data["failure"]) if "failure" in data else None
+    return Verdict(**{**data, "failure": failure})
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a report file, one verdict a line."""
+    data = to_json(report)
+    verdicts = data.pop("verdicts")
+    lines = ",\n".join(json.dumps(v, separators=(",", ":"), allow_nan=False) for v in verdicts)
+    head = json.dumps(data, indent=1, allow_nan=False)[:-2]
+    path.write_text(f'{head},\n "verdicts": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+def read(path: Path) -> Report:
+    """Read a report file. Raises ReportFileError where it is not a report of this version."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise ReportFileError(f"{path} has {path.stat().st_size} bytes, but should have at most {LARGEST_FILE}")
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise ReportFileError(f"{path}: {error}") from error

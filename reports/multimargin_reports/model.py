@@ -1,0 +1,115 @@
+"""What a conformance run found, as data: rendered, compared and judged again without the backend."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+FORMAT = "multimargin-report"
+FORMAT_VERSION = 1
+STATUSES = ("pass", "fail", "error", "skip")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one verdict is a failure, in words and in numbers.
+
+    evidence: got and expected as decimals and bits, first bad index, signed ULP error: JSON data. replay: the command
+    that runs the case again.
+    """
+
+    message: str
+    call: str
+    replay: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one check on one case. `clause` is the id of the clause that it speaks about."""
+
+    id: str
+    clause: str
+    title: str
+    level: str
+    dtype: str
+    status: str
+    case: str = ""
+    reason: str = ""
+    failure: Failure | None = None
+
+    @property
+    def label(self) -> str:
+        """Clause id and title, as printed everywhere."""
+        return f"{self.clause} {self.title}"
+
+    @property
+    def group(self) -> str:
+        """Clause group."""
+        return self.clause.split("-")[0]
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """An observed choice where the specification leaves one."""
+
+    name: str
+    clause: str
+    part: str  # "loss" or "gradient"
+    dtype: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Errors of one dtype's results against the exact values, over the calls that round; ulp figures in ULP."""
+
+    dtype: str
+    part: str
+    count: int
+    largest_ulp: float
+    median_ulp: float
+    correctly_rounded: float  # share of results
+    bound_used: float  # the largest fraction of the enclosure used
+    bias_ulp: float  # mean signed error
+    accuracy_class: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole run."""
+
+    backend: Mapping[str, Any]
+    profile: str
+    claim: str
+    planned: int
+    verdicts: tuple[Verdict, ...]
+    behaviours: tuple[Behaviour, ...] = ()
+    accuracy: tuple[Accuracy, ...] = ()
+    complete: bool = True
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    duration_s: float = 0.0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many verdicts of each status there are."""
+        found = Counter(v.status for v in self.verdicts)
+        return {status: found[status] for status in STATUSES}
+
+    @property
+    def valid(self) -> bool:
+        """Whether every planned check has its verdict and the suite itself did not break."""
+        return self.complete and self.planned == len(self.verdicts) and self.counts["error"] == 0
+
+    @property
+    def failures(self) -> tuple[Verdict, ...]:
+        """The failed verdicts."""
+        return tuple(v for v in self.verdicts if v.status == "fail")
+
+    @property
+    def conformant(self) -> bool:
+        """Whether the run is complete, something passed, and no MUST failed."""
+        return self.valid and self.counts["pass"] > 0 and not any(v.level == "MUST" for v in self.failures)

@@ -1,0 +1,114 @@
+"""The report as text: clause group x dtype, failures, behaviours, accuracy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tabulate import tabulate
+
+from multimargin_reports.model import Report, Verdict
+
+MOST_FAILURES = 12  # clauses printed in full; the JSON report has all
+
+
+def render(report: Report) -> str:
+    """Return the whole report as text."""
+    parts = [_head(report), _table(report), *_failures(report), _behaviours(report), _accuracy(report), _foot(report)]
+    return printable("\n\n".join(part for part in parts if part))
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped: a backend's name or message must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def describe(report: Report) -> str:
+    """Return name and version of the backend, and its device."""
+    backend = report.backend
+    return " ".join(str(backend[key]) for key in ("name", "version", "device") if backend.get(key))
+
+
+def _head(report: Report) -> str:
+    return f"{describe(report)}, profile {report.profile}: {report.planned} checks in {report.duration_s:.1f} s"
+
+
+def _table(report: Report) -> str:
+    dtypes = sorted({v.dtype for v in report.verdicts}, key=lambda d: (len(d), d))
+    groups = list(dict.fromkeys(v.group for v in report.verdicts))
+    rows = [[group, *(_cell(report, group, dtype) for dtype in dtypes)] for group in groups]
+    return tabulate(rows, headers=["clauses", *dtypes], tablefmt="simple")
+
+
+def _cell(report: Report, group: str, dtype: str) -> str:
+    found = Counter(v.status for v in report.verdicts if v.group == group and v.dtype == dtype)
+    total = found.total()
+    if not total:
+        return "-"
+    words = [f"{found[s]} {word}" for s, word in (("fail", "FAIL"), ("error", "ERROR"), ("skip", "skipped")) if found[s]]
+    return f"{', '.join(words)} of {total}" if words else f"{total} pass"
+
+
+def _failures(report: Report) -> Iterator[str]:
+    """Yield one block a failed clause: its first failure in full, and how many more there are."""
+    clauses: dict[str, list[Verdict]] = {}
+    for verdict in report.failures:
+        clauses.setdefault(verdict.label, []).append(verdict)
+    for label, verdicts in list(clauses.items())[:MOST_FAILURES]:
+        yield _block(report, label, verdicts)
+    if len(clauses) > MOST_FAILURES:
+        yield f"and failures of {len(clauses) - MOST_FAILURES} more clauses: {', '.join(list(clauses)[MOST_FAILURES:])}"
+
+
+def _block(report: Report, label: str, verdicts: list[Verdict]) -> str:
+    first = verdicts[0]
+    dtypes = ", ".join(dict.fromkeys(v.dtype for v in verdicts))
+    lines = [f"FAIL {label} ({first.level}): {len(verdicts)} of {_total(report, label)} checks, {dtypes}"]
+    if first.failure:
+        lines += [f"  {line}" for line in first.failure.message.splitlines()]
+        lines += [f"  call:   {first.failure.call}"] if first.failure.call else []
+        lines += [f"  replay: {first.failure.replay}"]
+    return "\n".join(lines)
+
+
+def _total(report: Report, label: str) -> int:
+    return sum(v.label == label for v in report.verdicts)
+
+
+def _behaviours(report: Report) -> str:
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for b in report.behaviours:
+        found.setdefault((b.name, b.clause), {}).setdefault(b.part, []).extend(b.answers)
+    rows = [
+        [name, *(", ".join(dict.fromkeys(parts.get(part, ["-"]))) for part in ("loss", "gradient")), clause]
+        for (name, clause), parts in found.items()
+    ]
+    return tabulate(rows, headers=["behaviour", "loss", "gradient", "clause"], tablefmt="simple") if rows else ""
+
+
+def _accuracy(report: Report) -> str:
+    rows = [
+        [
+            a.dtype,
+            a.part,
+            a.count,
+            f"{a.largest_ulp:.3g}",
+            f"{a.median_ulp:.3g}",
+            f"{a.correctly_rounded:.1%}",
+            f"{a.bound_used:.1%}",
+            a.accuracy_class,
+        ]
+        for a in report.accuracy
+    ]
+    headers = ["accuracy", "of", "results", "largest ULP", "median ULP", "correctly rounded", "bound used", "class"]
+    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True) if rows else ""
+
+
+def _foot(report: Report) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
+    if not report.valid:
+        return f"INVALID: {report.planned} planned, {counts}; this run proves nothing"
+    if report.conformant:
+        return f"CONFORMANT to {report.claim}: {counts}"
+    clauses = list(dict.fromkeys(v.label for v in report.failures))
+    return f"NOT CONFORMANT to {report.claim}: {counts}; clauses {', '.join(clauses)}"
