@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_and_grad
 from tabulate import tabulate
+
+from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_and_grad
 
 SHAPES = ((128, 10), (8192, 10), (4096, 1000), (256, 32000))
 Call = Callable[[], object]

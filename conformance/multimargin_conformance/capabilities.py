@@ -9,6 +9,7 @@ from multimargin_vectors.model import Vector
 
 ALL_DTYPES = ("float16", "bfloat16", "float32", "float64")
 REDUCTIONS = ("none", "mean", "sum")
+SHAPES = ("batched", "unbatched")
 PERMISSIONS = ("flush-subnormals", "run-to-run-variation")
 
 
@@ -16,23 +17,27 @@ PERMISSIONS = ("flush-subnormals", "run-to-run-variation")
 class Capabilities:
     """What a backend offers; everything that it does not offer is left out and limits the claim.
 
-    permissions: see PERMISSIONS; declared, recorded and used in judging. Raises ValueError for an unknown value.
+    dtypes, p, reductions, shapes: out of ALL_DTYPES, (1, 2), REDUCTIONS and SHAPES. gradient: whether backward counts.
+    permissions: out of PERMISSIONS; declared, recorded and used in judging. Raises ValueError for an unknown value.
     """
 
     dtypes: tuple[str, ...] = ALL_DTYPES
     p: tuple[int, ...] = (1, 2)
     reductions: tuple[str, ...] = REDUCTIONS
-    batched: bool = True
-    unbatched: bool = True
+    shapes: tuple[str, ...] = SHAPES
     gradient: bool = True
     permissions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        known = {"dtypes": ALL_DTYPES, "p": (1, 2), "reductions": REDUCTIONS, "permissions": PERMISSIONS}
-        for name, values in known.items():
-            for value in getattr(self, name):
-                if value not in values:
-                    raise ValueError(f"capabilities.{name} has {value!r}, but should be out of {values}")
+        known = {"dtypes": ALL_DTYPES, "p": (1, 2), "reductions": REDUCTIONS, "shapes": SHAPES}
+        for name, allowed in {**known, "permissions": PERMISSIONS}.items():
+            values = tuple(getattr(self, name))
+            if name == "permissions":
+                values = tuple(v.replace("_", "-") for v in values)
+            for value in values:
+                if value not in allowed:
+                    raise ValueError(f"capabilities.{name} has {value!r}, but should be out of {allowed}")
+            object.__setattr__(self, name, values)  # lists and underscores are accepted, one form is kept
 
     def leaves_out(self, vector: Vector) -> str:
         """Return why a vector's call is not for this backend ("" if it is).
@@ -44,9 +49,9 @@ class Capabilities:
             return f"p = {case.p} not declared"
         if case.reduction in REDUCTIONS and case.reduction not in self.reductions:
             return f"reduction {case.reduction!r} not declared"
-        if case.input.ndim == 1 and not self.unbatched:
+        if case.input.ndim == 1 and "unbatched" not in self.shapes:
             return "unbatched input not declared"
-        if case.input.ndim == 2 and not self.batched:
+        if case.input.ndim == 2 and "batched" not in self.shapes:
             return "batched input not declared"
         return ""
 
@@ -58,10 +63,8 @@ class Capabilities:
             words.append(f"p = {self.p[0]} only" if self.p else "no p")
         if len(self.reductions) < len(REDUCTIONS):
             words.append(f"reduction {' and '.join(self.reductions)} only")
-        if not self.unbatched:
-            words.append("batches only")
-        if not self.batched:
-            words.append("single rows only")
+        if len(self.shapes) < len(SHAPES):
+            words.append(f"{' and '.join(self.shapes)} input only")
         return words + [f"with permission: {name}" for name in self.permissions]
 
 
@@ -88,6 +91,4 @@ def _narrowed(capabilities: Capabilities, key: str, values: tuple[str, ...]) -> 
         return replace(capabilities, reductions=values)
     if key == "dtype":
         return replace(capabilities, dtypes=values)
-    if not set(values) <= {"batched", "unbatched"}:
-        raise ValueError(f"--only shape={','.join(values)}, but should be batched or unbatched")
-    return replace(capabilities, batched="batched" in values, unbatched="unbatched" in values)
+    return replace(capabilities, shapes=values)

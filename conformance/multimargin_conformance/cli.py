@@ -19,7 +19,7 @@ class Stop(click.ClickException):
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(" ".join(message.split()))
-        self.exit_code = status
+        self.exit_code = status  # type: ignore[misc] # click declares it on the class
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

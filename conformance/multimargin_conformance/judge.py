@@ -9,12 +9,12 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures
-from multimargin_reference.formats import DTYPES, FORMATS
 from numpy.typing import NDArray
 
 from multimargin_conformance.outcome import Crashed, Malformed, Observation, Outcome, Raised, Returned, TimedOut
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures
+from multimargin_reference.formats import DTYPES, FORMATS
 
 LONGEST_CALL = 400  # characters of a call that are printed
 

@@ -68,7 +68,9 @@ class Observation:
     changed: tuple[str, ...] = field(default=())
 
 
-def observe(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], options: dict[str, Any]) -> Observation:
+def observe(
+    function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], options: dict[str, Any]
+) -> Observation:
     """Call a backend in this process and look at its answer and at the arguments afterwards.
 
     Raises KeyboardInterrupt alone; everything else that the backend does is an outcome.
@@ -81,7 +83,9 @@ def observe(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None]
 
 def _call(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], options: dict[str, Any]) -> Outcome:
     try:
-        value = function(**arrays, **options)
+        given = dict(arrays)
+        weight = given.pop("weight")  # the only array that is passed by name, as in the published signature
+        value = function(*given.values(), weight=weight, **options)
     except KeyboardInterrupt:
         raise
     except Exception as error:

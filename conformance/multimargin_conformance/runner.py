@@ -12,12 +12,9 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import multimargin_vectors.store
 import numpy as np
-from multimargin_reference.clauses import CLAUSES
-from multimargin_reports import Behaviour, Failure, Report, Verdict
-from multimargin_vectors import by_id
 
+import multimargin_vectors.store
 from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
 from multimargin_conformance.backend import Subject, subject
@@ -27,6 +24,9 @@ from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.judge import call_text
 from multimargin_conformance.profiles import Profile, claim, find_profile
 from multimargin_conformance.session import Result, Session
+from multimargin_reference.clauses import CLAUSES
+from multimargin_reports import Behaviour, Failure, Report, Verdict
+from multimargin_vectors import by_id
 
 Progress = Callable[[int, int], None]
 
@@ -61,7 +61,9 @@ def check(
     under_test = replace(under_test, capabilities=narrowed(under_test.capabilities, only))
     chosen = _dtypes(found, under_test, dtypes)
     scope = Scope(chosen, found.gradient and under_test.backward is not None, under_test.capabilities, seed)
-    items = [i for i in plan(scope) if fnmatch.fnmatch(i.id, f"*{select}*") and fnmatch.fnmatch(i.clause, clause or "*")]
+    items = [
+        i for i in plan(scope) if fnmatch.fnmatch(i.id, f"*{select}*") and fnmatch.fnmatch(i.clause, clause or "*")
+    ]
     started = time.perf_counter()
     session = Session(under_test, seed)
     verdicts, complete = _run(items, session, fail_fast, progress)
@@ -151,8 +153,10 @@ def _described(under_test: Subject, dtype: str) -> str:
 def _replay(item: Item, under_test: Subject) -> str:
     device = f" --device {under_test.device}" if under_test.device else ""
     if not under_test.spec:
-        return f"multimargin_conformance.replay({item.case!r}, backend)" if item.case else (
-            f"multimargin_conformance.check(backend, profile='full', select={item.id!r})"
+        return (
+            f"multimargin_conformance.replay({item.case!r}, backend)"
+            if item.case
+            else (f"multimargin_conformance.check(backend, profile='full', select={item.id!r})")
         )
     if item.case:
         return f"multimargin replay {item.case} --backend {under_test.spec}{device}"
@@ -165,8 +169,7 @@ def _backend(under_test: Subject) -> dict[str, Any]:
         "dtypes": list(c.dtypes),
         "p": list(c.p),
         "reductions": list(c.reductions),
-        "batched": c.batched,
-        "unbatched": c.unbatched,
+        "shapes": list(c.shapes),
         "gradient": under_test.backward is not None,
         "permissions": list(c.permissions),
     }

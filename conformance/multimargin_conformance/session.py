@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures
 from numpy.typing import NDArray
 
 from multimargin_conformance.backend import Subject
 from multimargin_conformance.judge import Finding
 from multimargin_conformance.outcome import Observation, observe
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures
 
 Arrays = dict[str, NDArray[Any] | None]
 
@@ -56,7 +56,9 @@ class Session:
 
     def forward(self, case: Case, **replaced: NDArray[Any] | None) -> Observation:
         """Call forward with fresh writable copies of the arguments, or with the arrays given instead."""
-        return observe(self.subject.forward, self._arrays(case, ("input", "target", "weight"), replaced), _options(case))
+        return observe(
+            self.subject.forward, self._arrays(case, ("input", "target", "weight"), replaced), _options(case)
+        )
 
     def backward(self, case: Case, **replaced: NDArray[Any] | None) -> Observation:
         """Call backward in the same way."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multimargin_reference.arithmetic import exact
 from multimargin_reference.case import Case
 from multimargin_reference.formats import FLOAT32, HALVES, Format
 from multimargin_reference.gradient_enclosure import gradient_rows
@@ -37,8 +36,8 @@ def gradient_enclosure(case: Case, *, widened: bool = False, flush: bool = False
 
 
 def in_domain(case: Case) -> bool:
-    """Whether margin is a finite number after rounding to the dtype."""
-    return math.isfinite(case.margin) and not isinstance(case.format.round(exact(case.margin)), float)
+    """Whether margin is within the dtype's finite range, so that it rounds to a finite number by any route."""
+    return math.isfinite(case.margin) and abs(case.margin) <= case.format.largest
 
 
 def _prepared(case: Case, widened: bool, flush: bool) -> tuple[Problem, Format | None]:

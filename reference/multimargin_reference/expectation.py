@@ -161,5 +161,3 @@ def _inward(interval: Interval, fmt: Format) -> tuple[float, float]:
 
 def _is(value: float, name: str) -> bool:
     return bool(np.isnan(value)) if name == "nan" else value == float(name)
-
-

@@ -138,7 +138,7 @@ def _row_outcomes(problem: Problem, row: Row, w: Real) -> frozenset[str]:
     elif not isinstance(w, Fraction):
         vanishing = [may_vanish(problem, t.lower**problem.p) for t in row.active]
         weighted = frozenset({special_name(w)}) | ({"nan"} if any(vanishing) else NOTHING)
-        # a row without active terms, or whose terms underflow, may multiply its zeros by the weight: 0 or NaN (SPECIAL-8)
+        # Without active terms, or where they all underflow, zeros may be multiplied by the weight: 0 or NaN (SPECIAL-8)
         outcomes = weighted if not all(vanishing) else FINITE_ONLY | {"nan"} | (weighted if vanishing else NOTHING)
     return outcomes | {"nan"} if row.undefined else outcomes
 

@@ -13,6 +13,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from multimargin_reference import enclosures
 from multimargin_reference.arithmetic import exact
 from multimargin_reference.case import Case
@@ -22,7 +24,6 @@ from multimargin_reference.gradient_enclosure import gradient_rows
 from multimargin_reference.interval import bounded
 from multimargin_reference.loss_enclosure import loss_intervals
 from multimargin_reference.problem import ONE, ZERO, Problem, problem
-from numpy.typing import NDArray
 
 ETA = float(FLOAT32.eta)
 QUIET: dict[str, Any] = {"all": "ignore"}

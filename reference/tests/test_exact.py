@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from multimargin_reference import exact, oracle
 from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES, FORMATS
@@ -40,7 +41,7 @@ def assert_equal_to_the_oracle(case: Case) -> None:
 def test_equal_to_the_oracle(dtype: str, kind: str, p: int, reduction: str) -> None:
     random = np.random.default_rng(0)
     for trial in range(15):
-        rows, classes = random.integers(1, 4), random.integers(1, 7)
+        rows, classes = int(random.integers(1, 4)), int(random.integers(1, 7))
         x = random_input(dtype, (rows, classes), kind, random)
         weight = random_input(dtype, (1, classes), kind, random)[0] if trial % 3 else None
         shape = (1, rows) if reduction == "none" else (1, 1)

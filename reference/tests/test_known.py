@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.known import FAULTS, MODEL, VARIANTS, Backend
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from multimargin_reference.formats import FORMATS
 from multimargin_reference.known import FAULTS, MODEL, VARIANTS, Backend, Fault, Request, Variant
 from multimargin_reference.known.probe_calls import call

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from multimargin_reference.module import MultiMarginLoss, reduction_from_flags
 from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_backward
 

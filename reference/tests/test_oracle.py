@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import sympy
+
 from multimargin_reference import oracle
 from multimargin_reference.formats import DTYPES
 

@@ -9,6 +9,7 @@ from math import inf, nan
 from random import Random
 
 import pytest
+
 from multimargin_reference import oracle
 from multimargin_reference.arithmetic import Real
 from multimargin_reference.exact_grid import gradient_is_exact, loss_is_exact

@@ -6,6 +6,7 @@ import doctest
 import re
 
 import pytest
+
 from multimargin_reference import spec
 from multimargin_reference.clause_table.model import LEVELS, PROFILES, SOURCES
 from multimargin_reference.clauses import CLAUSES, GROUPS, ROWS, Clause

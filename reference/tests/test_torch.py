@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from multimargin_reference import oracle
 
 torch = pytest.importorskip("torch", reason="torch is not installed")

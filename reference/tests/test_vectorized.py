@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from multimargin_reference import vectorized
 from multimargin_reference.formats import DTYPES, FORMATS
 from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_and_grad, multi_margin_loss_backward
-from numpy.typing import NDArray
 
 Array = NDArray[Any]
 ALL = list(DTYPES)

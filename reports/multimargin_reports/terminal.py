@@ -45,7 +45,9 @@ def _cell(report: Report, group: str, dtype: str) -> str:
     total = found.total()
     if not total:
         return "-"
-    words = [f"{found[s]} {word}" for s, word in (("fail", "FAIL"), ("error", "ERROR"), ("skip", "skipped")) if found[s]]
+    words = [
+        f"{found[s]} {word}" for s, word in (("fail", "FAIL"), ("error", "ERROR"), ("skip", "skipped")) if found[s]
+    ]
     return f"{', '.join(words)} of {total}" if words else f"{total} pass"
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from multimargin_reference.formats import DTYPES
 from numpy.typing import NDArray
 
+from multimargin_reference.formats import DTYPES
 from multimargin_vectors.splitmix import integers
 
 LARGEST_ARRAY = 1 << 24  # elements; a recipe from an untrusted file must not exhaust memory
@@ -106,7 +106,9 @@ def array_from_json(data: Mapping[str, Any]) -> tuple[NDArray[Any], Recipe | Non
     array = recipe.build()
     digest = hashlib.sha256(raw_bytes(array)).hexdigest()
     if digest != data["sha256"]:
-        raise ValueError(f"recipe {json.dumps(data['recipe'])} gives SHA-256 {digest}, but should give {data['sha256']}")
+        raise ValueError(
+            f"recipe {json.dumps(data['recipe'])} gives SHA-256 {digest}, but should give {data['sha256']}"
+        )
     array.flags.writeable = False
     return array, recipe
 

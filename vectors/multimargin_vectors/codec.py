@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Choice, Enclosures, Expectation, Rejection, Values
 from multimargin_reference.formats import DTYPES
-from numpy.typing import NDArray
-
 from multimargin_vectors.arrays import array_from_json, array_to_json, checked_size, number, numbers, raw_bytes
 from multimargin_vectors.model import Vector
 
@@ -32,8 +32,8 @@ def vector_to_json(vector: Vector) -> dict[str, Any]:
     }
 
 
-def vector_from_json(data: Mapping[str, Any]) -> Vector:
-    """Return a vector from JSON data. Raises ValueError where the id does not fit the call."""
+def vector_from_json(data: Mapping[str, Any], group: str) -> Vector:
+    """Return a vector of a group's file from JSON data. Raises ValueError where the id does not fit the call."""
     case, recipes = call_from_json(data["call"])
     vector = Vector(
         case,
@@ -43,6 +43,7 @@ def vector_from_json(data: Mapping[str, Any]) -> Vector:
         data["tier"],
         data["comment"],
         tuple(data["flags"]),
+        group,
         recipes,
     )
     if vector.id != data["id"]:
@@ -119,9 +120,11 @@ def _bits(e: Enclosures) -> dict[str, str] | None:
     if e.dtype is None:
         return None
     dtype = DTYPES[e.dtype]
-    arrays = {"nearest": e.nearest} if e.exact and np.array_equal(e.lo, e.nearest) else {
-        "lo": e.lo, "hi": e.hi, "nearest": e.nearest
-    }
+    arrays = (
+        {"nearest": e.nearest}
+        if e.exact and np.array_equal(e.lo, e.nearest)
+        else {"lo": e.lo, "hi": e.hi, "nearest": e.nearest}
+    )
     return {name: raw_bytes(values.astype(dtype)).hex() for name, values in arrays.items()}
 
 

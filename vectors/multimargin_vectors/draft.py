@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from multimargin_reference.case import Case
-from multimargin_reference.enclosures import in_domain
-from multimargin_reference.exact_grid import gradient_is_exact, loss_is_exact
-from multimargin_reference.expectation import Choice, Expectation, Rejection, Values, expected_values
-from multimargin_reference.formats import DTYPES
-from multimargin_reference.problem import problem
 from numpy.typing import NDArray
 
+from multimargin_reference.arithmetic import exact, total
+from multimargin_reference.case import Case
+from multimargin_reference.enclosures import in_domain
+from multimargin_reference.expectation import Choice, Expectation, Rejection, Values, expected_values
+from multimargin_reference.formats import DTYPES
 from multimargin_vectors.arrays import Recipe
 from multimargin_vectors.model import Vector
 from multimargin_vectors.splitmix import words
@@ -43,6 +42,7 @@ class Draft:
     g: Any = None
     gradient_clauses: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    group: str = ""  # the first clause's unless given
     dtypes: tuple[str, ...] = ALL
     wanted: str = ""
     behaviour: str = ""
@@ -66,9 +66,11 @@ class Draft:
 
     def _vector(self, dtype: str) -> Vector:
         case = self.case(dtype)
+        if "GRADIENT-4" not in self.gradient_clauses and not self.clauses[0].startswith("REJECT") and has_kink(case):
+            raise ValueError(f"{self.comment!r} in {dtype} has z = 0, which only GRADIENT-4 is about")
         rejection = self.clauses[0].startswith("REJECT") if self.clauses else False
         expected: Expectation = Rejection(self.clauses[0]) if rejection else self._values(case)
-        tier = "rejection" if rejection else "choice" if self.answers else self._tier(case)
+        tier = self._tier(case, expected)
         if self.wanted and tier != self.wanted:
             raise ValueError(f"{self.comment!r} in {dtype} is {tier}, but should be {self.wanted}")
         recipes = {k: _recipe(v, dtype) for k, v in (("input", self.x), ("weight", self.w)) if isinstance(v, Recipe)}
@@ -76,20 +78,28 @@ class Draft:
             recipes["target"] = self.y
         called = replace(case, **self.changes)
         gradient_clauses = self.gradient_clauses if case.grad_output is not None else ()
-        return Vector(called, expected, self.clauses, gradient_clauses, tier, self.comment, self.flags, recipes)
+        group = self.group or self.clauses[0].split("-")[0]
+        return Vector(called, expected, self.clauses, gradient_clauses, tier, self.comment, self.flags, group, recipes)
 
-    def _tier(self, case: Case) -> str:
-        tier = _tier(case)
-        return "sparse" if tier == "rounded" and isinstance(self.x, Recipe) else tier
+    def _tier(self, case: Case, expected: Expectation) -> str:
+        """Return what the vector's expectation can see (SPEC.md, appendix A)."""
+        if isinstance(expected, Rejection):
+            return "rejection"
+        if isinstance(expected, Choice):
+            return "choice"
+        arrays = [a for a in (case.input, case.weight, case.grad_output) if a is not None]
+        if not all(np.isfinite(a.astype(np.float64)).all() for a in arrays):
+            return "special"
+        if expected.loss.exact and (expected.gradient is None or expected.gradient.exact):
+            return "exact"
+        return "sparse" if isinstance(self.x, Recipe) else "rounded"
 
     def _values(self, case: Case) -> Expectation:
         values = _margin_values(case) if not in_domain(case) else expected_values(case)
         if not self.answers:
             return values
         if self.changes:  # an accepted unusual argument: right in value, in whichever dtype
-            values = Values(
-                replace(values.loss, dtype=None), values.gradient and replace(values.gradient, dtype=None)
-            )
+            values = Values(replace(values.loss, dtype=None), values.gradient and replace(values.gradient, dtype=None))
         return Choice(self.behaviour, self.answers, values)
 
 
@@ -108,24 +118,28 @@ def _margin_values(case: Case) -> Values:
     return Values(replace(values.loss, also=also), gradient)
 
 
-def _tier(case: Case) -> str:
-    """Return the tier of a valid call: what its expectation can see (SPEC.md, appendix A)."""
-    arrays = [a for a in (case.input, case.weight, case.grad_output) if a is not None]
-    if not all(np.isfinite(a.astype(np.float64)).all() for a in arrays):
-        return "special"
-    p = problem(case)
-    rows = range(len(p.rows))
-    groups = [[i] for i in rows] if p.reduction == "none" else [rows]
-    if all(loss_is_exact(p, g) for g in groups) and all(gradient_is_exact(p, i) for i in rows):
-        return "exact"
-    return "rounded"
+def has_kink(case: Case) -> bool:
+    """Whether some z of a valid call is exactly 0, seen in exact arithmetic where doubles might round."""
+    x, y = np.atleast_2d(case.input).astype(np.float64), np.atleast_1d(case.target)
+    rows = np.arange(len(x))
+    with np.errstate(invalid="ignore", over="ignore"):
+        z = case.margin - x[rows, y][:, None] + x
+    z[rows, y] = 1
+    return any(
+        total([exact(case.margin), -exact(x[r, y[r]]), exact(x[r, i])]) == 0
+        for r, i in np.argwhere(np.abs(z) <= np.abs(x) * 2.0**-50)
+    )
 
 
 def _array(values: Any, dtype: str) -> NDArray[Any]:
     if isinstance(values, Recipe):
         return _recipe(values, dtype).build()
     array = np.asarray(values)
-    return array if dtype == "int64" and array.dtype.kind in "iuf" and array.size else array.astype(DTYPES.get(dtype, dtype))
+    return (
+        array
+        if dtype == "int64" and array.dtype.kind in "iuf" and array.size
+        else array.astype(DTYPES.get(dtype, dtype))
+    )
 
 
 def _recipe(recipe: Recipe, dtype: str) -> Recipe:

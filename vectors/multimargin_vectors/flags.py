@@ -19,7 +19,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     ),
     "scaling-rounds": ("an approximate reciprocal or a rounded factor", "Every result is off by a few units more."),
     "margin": ("the margin is fixed, truncated or has the wrong sign", "The margin that the user set is not used."),
-    "margin-rounds": ("the margin is rounded to a narrower type or to an integer", "The margin is slightly another one."),
+    "margin-rounds": (
+        "the margin is rounded to a narrower type or to an integer",
+        "The margin is slightly another one.",
+    ),
     "single-class": ("the target's term is counted when it is alone", "A constant loss where nothing can be learnt."),
     "narrow-computation": (
         "computing or adding in a narrower type than the input's",
@@ -50,11 +53,17 @@ FLAGS: dict[str, tuple[str, str]] = {
     "subnormal": ("flush to zero", "Small differences vanish; equal and unequal are confused."),
     "overflow": ("early overflow, or clamping of large values", "Infinity where the result is an ordinary number."),
     "bad-option": ("p or reduction is not checked", "A typing error trains with another loss."),
-    "target-range": ("targets are not checked against [0, C)", "Memory is read out of bounds, or the last class trains."),
+    "target-range": (
+        "targets are not checked against [0, C)",
+        "Memory is read out of bounds, or the last class trains.",
+    ),
     "target-narrowed": ("targets are narrowed before they are checked", "A corrupt label becomes a valid one."),
     "target-shape": ("target's shape is not checked, or broadcast", "One label trains the whole batch."),
     "target-type": ("targets are cast", "Probabilities are taken for class numbers."),
-    "weight-shape": ("weight's shape is not checked", "Memory is read out of bounds, or one weight serves all classes."),
+    "weight-shape": (
+        "weight's shape is not checked",
+        "Memory is read out of bounds, or one weight serves all classes.",
+    ),
     "input-shape": ("input's shape is not checked", "Dimensions are confused."),
     "options-crossed": ("two options that are right alone and wrong together", "Rare configurations are wrong."),
     "rounding": ("errors larger than rounding explains", "Results that drift from those of other systems."),

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Expectation
 from multimargin_reference.formats import DTYPES
-
 from multimargin_vectors.arrays import Recipe
 
 FORMAT_VERSION = 1
-TIERS = ("exact", "sparse", "semi-exact", "rounded", "special", "rejection", "choice")
+TIERS = ("exact", "sparse", "rounded", "special", "rejection", "choice")
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +19,8 @@ class Vector:
     """One golden vector.
 
     clauses are judged by the loss (or the rejection), gradient_clauses by the gradient; the first of each names a
-    failure. recipes: by argument, for arrays too large to be written out.
+    failure. group: the clause group, and so the file, that it belongs to. recipes: by argument, for arrays too large to
+    be written out.
     """
 
     case: Case
@@ -30,6 +30,7 @@ class Vector:
     tier: str
     comment: str
     flags: tuple[str, ...]
+    group: str
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
 
     @property
@@ -41,8 +42,3 @@ class Vector:
     def dtype(self) -> str:
         """The floating dtype that the vector is about (integer logits stand for float64)."""
         return self.case.dtype if self.case.dtype in DTYPES else "float64"
-
-    @property
-    def group(self) -> str:
-        """The clause group, and so the file, that the vector belongs to."""
-        return (self.clauses or self.gradient_clauses)[0].split("-")[0]

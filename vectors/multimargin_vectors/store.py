@@ -70,7 +70,7 @@ def read_file(path: Path, *, validate: bool = True) -> list[Vector]:
         data = json.loads(path.read_text(encoding="utf-8"))
         if validate:
             jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
-        return [vector_from_json(v) for v in data["vectors"]]
+        return [vector_from_json(v, data["group"]) for v in data["vectors"]]
     except jsonschema.ValidationError as error:
         raise VectorFileError(f"{path}: {error.json_path}: {error.message[:200]}") from error
     except (ValueError, KeyError, TypeError, AssertionError, RecursionError, OverflowError) as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from multimargin_reference import oracle
 from multimargin_reference.arithmetic import Real
 from multimargin_reference.expectation import flattened
 from multimargin_reference.formats import DTYPES, FORMATS
-from numpy.typing import NDArray
 
 
 class OracleBackend:

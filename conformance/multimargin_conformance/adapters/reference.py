@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_backward
 from numpy.typing import NDArray
+
+from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_backward
 
 
 class ReferenceBackend:

@@ -35,7 +35,9 @@ def to_array(tensor: Any) -> Any:
     if not isinstance(tensor, torch.Tensor):
         return tensor
     values = tensor.detach().cpu()
-    return values.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if values.dtype == torch.bfloat16 else values.numpy()
+    return (
+        values.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if values.dtype == torch.bfloat16 else values.numpy()
+    )
 
 
 class TensorBackend:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures
-from multimargin_reference.formats import DTYPES
 
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures
+from multimargin_reference.formats import DTYPES
 
 ROUNDS = 40
 CLAUSES = {"SHAPE-7": ["empty batch, repeated"], "SHAPE-8": ["empty batch, repeated"]}
@@ -19,7 +19,7 @@ CLAUSES = {"SHAPE-7": ["empty batch, repeated"], "SHAPE-8": ["empty batch, repea
 
 def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a dtype, reduction and p."""
-    if not scope.capabilities.batched:
+    if "batched" not in scope.capabilities.shapes:
         return
     for dtype in scope.dtypes:
         for clause, reduction in (("SHAPE-7", "sum"), ("SHAPE-8", "mean")):

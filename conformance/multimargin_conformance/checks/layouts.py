@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from multimargin_reference.case import Case
 from numpy.typing import NDArray
+
+from multimargin_reference.case import Case
 
 Layout = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -21,7 +22,8 @@ def fortran(array: NDArray[Any]) -> NDArray[Any]:
 def every_other(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view of every other element along each axis of a larger array, the rest being noise."""
     frame = np.full([2 * n for n in array.shape], 1, dtype=array.dtype)
-    view = frame[(..., *(slice(None, None, 2) for _ in array.shape))]
+    steps: tuple[Any, ...] = (..., *(slice(None, None, 2) for _ in array.shape))
+    view: NDArray[Any] = frame[steps]
     view[...] = array
     return view
 
@@ -71,4 +73,5 @@ def constant(case: Case, name: str) -> Case:
     array: NDArray[Any] = getattr(case, name)
     if not array.ndim or not array.size:
         return case
-    return replace(case, **{name: np.broadcast_to(array[:1], array.shape)})
+    repeated: dict[str, Any] = {name: np.broadcast_to(array[:1], array.shape)}
+    return replace(case, **repeated)

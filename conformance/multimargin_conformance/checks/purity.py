@@ -10,19 +10,19 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import multimargin_vectors
 import numpy as np
-from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures, Values, expected_values
-from multimargin_vectors import Vector
-from multimargin_vectors.draft import uniform
 from numpy.typing import NDArray
 
+import multimargin_vectors
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import LAYOUTS, constant, read_only
 from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures, Values, expected_values
+from multimargin_vectors import Vector
+from multimargin_vectors.draft import has_kink, uniform
 
 CASES = 16  # vectors a check and dtype, spread over the exact ones
 TERMS = 61
@@ -42,12 +42,7 @@ def items(scope: Scope) -> Iterator[Item]:
 
 def chosen(scope: Scope, dtype: str) -> list[Vector]:
     """Return vectors of the exact tier with several rows where possible, spread evenly over all there are."""
-    vectors = [
-        v
-        for v in multimargin_vectors.load()
-        if v.tier == "exact" and v.dtype == dtype and v.flags == ("options-crossed",)
-        if not scope.capabilities.leaves_out(v) and not _has_kink(_disturbance(v.case))
-    ]
+    vectors = [v for v in _exact_vectors(dtype) if not scope.capabilities.leaves_out(v)]
     step = max(1, len(vectors) // CASES)
     return vectors[::step][:CASES]
 
@@ -196,13 +191,18 @@ def _disturbance(case: Case) -> Case:
     return replace(case, input=np.ascontiguousarray(case.input[..., ::-1]), target=target)
 
 
-def _has_kink(case: Case) -> bool:
-    """Whether some z is exactly 0, which has checks of its own (GRADIENT-4)."""
-    x = np.atleast_2d(case.input).astype(np.float64)
-    rows, y = np.arange(len(x)), np.atleast_1d(case.target)
-    z = case.margin - x[rows, y][:, None] + x
-    z[rows, y] = 1
-    return bool((z == 0).any())
+@cache
+def _exact_vectors(dtype: str) -> tuple[Vector, ...]:
+    """Return the vectors to choose from; z = 0, in calls made from them too, has its own checks (GRADIENT-4)."""
+    crossed = (v for v in multimargin_vectors.load() if v.tier == "exact" and v.flags == ("options-crossed",))
+    return tuple(v for v in crossed if v.dtype == dtype and not any(has_kink(case) for case in _derived(v)))
+
+
+def _derived(vector: Vector) -> list[Case]:
+    """Return every call that the checks make from a vector."""
+    changed = _one_changed(vector, "gradient")
+    names = [name for name in ("input", "target") if name in changed]
+    return [_disturbance(vector.case), *changed.values(), *(constant(vector.case, name) for name in names)]
 
 
 def _framed(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import multimargin_vectors
 import numpy as np
-from multimargin_reference.expectation import Choice, Enclosures, Rejection, Values, expected_values
-from multimargin_vectors import Vector
 
+import multimargin_vectors
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.judge import Finding, judge, judge_rejection
 from multimargin_conformance.outcome import Observation, Raised, Returned
 from multimargin_conformance.session import PASS, Result, Sample, Session, result_of
+from multimargin_reference.expectation import Choice, Enclosures, Rejection, Values, expected_values
+from multimargin_vectors import Vector
 
 WHY = {
     "exact": "exact grid: nothing rounds",

@@ -65,10 +65,9 @@ def first_of(argument: str, usable: Callable[[Any, Request], bool] = lambda _v, 
 
         def answer(r: Request) -> Any:
             right = MODEL.answer(r)
-            if not kept and getattr(r, argument) is not None:
-                kept.append(
-                    np.array(getattr(r, argument)) if argument in ("target", "weight") else getattr(r, argument)
-                )
+            value = getattr(r, argument)
+            if not kept and value is not None and usable(value, r):
+                kept.append(np.array(value) if argument in ("target", "weight") else value)
             if not kept or not usable(kept[0], r):
                 return right
             return MODEL.answer(replace(r, **{argument: kept[0]}))

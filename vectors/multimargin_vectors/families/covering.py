@@ -89,7 +89,7 @@ def _with_levels(row: Mapping[str, Any], dtype: str, number: int, levels: int) -
 def _logits(shape: tuple[int, ...], number: int, levels: int) -> NDArray[np.float64]:
     """Random multiples of 1/4 around zero, `levels` of them."""
     k = integers(1000 + number, int(np.prod(shape)), levels) - levels // 2
-    return (k * 0.25).reshape(shape)
+    return np.multiply(k, 0.25, dtype=np.float64).reshape(shape)
 
 
 def _targets(kind: str, shape: tuple[int, ...], number: int) -> NDArray[np.int64]:
@@ -123,4 +123,3 @@ def _grads(kind: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     table = {"one": [1.0], "negative": [-2.0], "mixed": [1.0, -1.0, 0.0, 2.0], "fraction": [0.5, 0.25]}[kind]
     count = int(np.prod(shape))
     return np.array([table[i % len(table)] for i in range(count)]).reshape(shape)
-

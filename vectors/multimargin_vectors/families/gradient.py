@@ -44,17 +44,26 @@ def _kinks() -> Iterator[Draft]:
     for p, g in product((1, 2), (-2.0, 0.5)):
         yield _draft(f"kink with grad_output {g}, p = {p}", ("GRADIENT-4",), kinks[1][1], [0], p, "mean", g=g)
         yield _draft(
-            f"kink with weights, grad_output {g}, p = {p}", ("GRADIENT-4",), kinks[0][1], [1], p, "sum", g=g, w=[1, -4, 1, 2]
+            f"kink with weights, grad_output {g}, p = {p}",
+            ("GRADIENT-4",),
+            kinks[0][1],
+            [1],
+            p,
+            "sum",
+            g=g,
+            w=[1, -4, 1, 2],
         )
 
 
 def _grad_outputs() -> Iterator[Draft]:
-    for p, reduction, g in product((1, 2), ("mean", "sum"), (0.5, -1.0, -4.0, 0.0, 3.0)):
-        yield _draft(f"grad_output {g}, p = {p}, {reduction}", ("GRADIENT-8",), X, [1, 2], p, reduction, g=g)
+    for p, reduction, factor in product((1, 2), ("mean", "sum"), (0.5, -1.0, -4.0, 0.0, 3.0)):
+        yield _draft(f"grad_output {factor}, p = {p}, {reduction}", ("GRADIENT-8",), X, [1, 2], p, reduction, g=factor)
     for p, w in product((1, 2), (None, [0.5, 2.0, -1.0, 4.0])):
         what = "weighted, " if w else ""
         for g in ([1.0, -1.0], [0.5, 4.0], [0.0, 2.0], [-2.0, 0.0], [3.0, -0.25], [0.0, 0.0]):
-            yield _draft(f"{what}grad_output {g} by row, p = {p}", ("GRADIENT-9", "GRADIENT-8"), X, [1, 2], p, "none", g=g, w=w)
+            yield _draft(
+                f"{what}grad_output {g} by row, p = {p}", ("GRADIENT-9", "GRADIENT-8"), X, [1, 2], p, "none", g=g, w=w
+            )
         square = [[0.25 * ((3 * i + 5 * r) % 9 - 4) for i in range(4)] for r in range(4)]
         yield _draft(
             f"{what}grad_output by row, N = C, p = {p}",
@@ -71,11 +80,18 @@ def _grad_outputs() -> Iterator[Draft]:
         yield _draft(f"{what}grad_output 0.5 without a batch, p = {p}", ("GRADIENT-8",), X[0], 3, p, "sum", g=0.5, w=w)
 
 
-def _draft(
-    comment: str, clauses: tuple[str, ...], x: Any, y: Any, p: int, reduction: str, **fields: Any
-) -> Draft:
+def _draft(comment: str, clauses: tuple[str, ...], x: Any, y: Any, p: int, reduction: str, **fields: Any) -> Draft:
     loss_clause = "VALUE-2" if p == 2 else "VALUE-1"
     flag = "kink" if clauses[0] == "GRADIENT-4" else "grad-output" if "g" in fields else "gradient"
     return Draft(
-        (loss_clause,), comment, x, y, p=p, reduction=reduction, gradient_clauses=clauses, flags=(flag,), **fields
+        (loss_clause,),
+        comment,
+        x,
+        y,
+        p=p,
+        reduction=reduction,
+        gradient_clauses=clauses,
+        flags=(flag,),
+        group="GRADIENT",
+        **fields,
     )

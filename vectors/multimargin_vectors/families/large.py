@@ -16,13 +16,39 @@ CLASSES = (15, 16, 17, 31, 33, 63, 65, 127, 128, 129, 255, 256, 257, 511, 513, 1
 MANY_CLASSES = (65535, 65536, 65537, 100000, 131072)
 ROWS = (127, 128, 129, 255, 256, 257, 1023, 1024, 1025)
 MANY_ROWS = (65535, 65536, 65537)
-EDGES = (1, 2, 7, 8, 31, 32, 63, 64, 127, 128, 255, 256, 511, 512, 1023, 1024, 2047, 2048, 4095, 4096, 32768, 65535, 65536)
+EDGES = (
+    1,
+    2,
+    7,
+    8,
+    31,
+    32,
+    63,
+    64,
+    127,
+    128,
+    255,
+    256,
+    511,
+    512,
+    1023,
+    1024,
+    2047,
+    2048,
+    4095,
+    4096,
+    32768,
+    65535,
+    65536,
+)
 
 
 def drafts() -> Iterator[Draft]:
     """Yield the drafts of this family."""
     for number, classes in enumerate(CLASSES):
-        yield _wide(classes, p=1 + number % 2, dtypes=("float16", *SINGLE_AND_DOUBLE) if classes < 2000 else SINGLE_AND_DOUBLE)
+        yield _wide(
+            classes, p=1 + number % 2, dtypes=("float16", *SINGLE_AND_DOUBLE) if classes < 2000 else SINGLE_AND_DOUBLE
+        )
         yield _wide(classes, p=2 - number % 2, dtypes=SINGLE_AND_DOUBLE, first=True)
     for number, classes in enumerate(MANY_CLASSES):
         yield _wide(classes, p=1 + number % 2, dtypes=SINGLE_AND_DOUBLE)
@@ -35,7 +61,7 @@ def drafts() -> Iterator[Draft]:
         yield _dense(classes)
 
 
-def _spikes(size: int, p: int) -> dict[int, float]:
+def _spikes(size: int) -> dict[int, float]:
     """Return distinct exact heights at the last places and the boundaries."""
     places = sorted({e for e in (*EDGES, size - 1, size - 2, size // 2) if 0 < e < size})
     chosen = places if len(places) <= 6 else sorted({*places[-4:], places[0], places[len(places) // 2]})
@@ -44,7 +70,7 @@ def _spikes(size: int, p: int) -> dict[int, float]:
 
 def _wide(classes: int, p: int, dtypes: tuple[str, ...], first: bool = False) -> Draft:
     """Two rows of many classes: background far below the margin, a few classes above it."""
-    low, spikes = -32.0, _spikes(classes, p)
+    low, spikes = -32.0, _spikes(classes)
     target = 0 if first else classes - 1
     second = classes // 3
     at = {k: v for k, v in spikes.items() if k != target} | {target: 0.5}
@@ -56,6 +82,7 @@ def _wide(classes: int, p: int, dtypes: tuple[str, ...], first: bool = False) ->
         [target, second],
         p=p,
         margin=0.75,
+        w=None if first else Sparse("float64", (classes,), 1.0, {target: 2.0, second: 0.5}),
         gradient_clauses=("SHAPE-4", "GRADIENT-3"),
         flags=("class-boundary",),
         dtypes=dtypes,
@@ -65,7 +92,7 @@ def _wide(classes: int, p: int, dtypes: tuple[str, ...], first: bool = False) ->
 def _tall(rows: int, reduction: str, p: int) -> Draft:
     """Many rows of four classes, a few of them with a loss, each of its own size."""
     at: dict[int, float] = {}
-    targets = {row: 1 + k % 3 for k, row in enumerate(_spikes(rows, p))}
+    targets = {row: 1 + k % 3 for k, row in enumerate(_spikes(rows))}
     for k, row in enumerate(targets):
         at[4 * row] = -31.0 - 0.25 * k
         at[4 * row + targets[row]] = -32.0 - 0.5 * k

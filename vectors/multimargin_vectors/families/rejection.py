@@ -36,7 +36,9 @@ def _targets() -> Iterator[Draft]:
     for bad, row in product((-1, -2, -3, -4, -100), range(rows)):
         yield _reject("REJECT-3", f"target {bad} in row {row}", X, _with(row, bad), reduction=REDUCTIONS[row % 3])
     for bad, row in product((3, 4, 5, 8, 100), range(rows)):
-        yield _reject("REJECT-4", f"target {bad} of 3 classes in row {row}", X, _with(row, bad), reduction=REDUCTIONS[row % 3])
+        yield _reject(
+            "REJECT-4", f"target {bad} of 3 classes in row {row}", X, _with(row, bad), reduction=REDUCTIONS[row % 3]
+        )
     for bad, row in product(FAR, (0, rows - 1)):
         yield _reject("REJECT-5", f"target {bad} in row {row}", X, _with(row, bad))
     for bad, row in product((-(2**63), -(2**32), -(2**32) + 1, -256, -65535), (0, rows - 1)):
@@ -58,7 +60,9 @@ def _long_batches() -> Iterator[Draft]:
     for rows, place in ((33, 32), (65, 64), (129, 128), (257, 200), (1025, 1024), (5000, 2500), (5000, 4999)):
         for clause, bad in (("REJECT-3", -1), ("REJECT-4", 3)):
             x = Sparse("float64", (rows, 3), 0.25, {1: 0.5})
-            yield _reject(clause, f"target {bad} in row {place} of {rows}", x, Sparse("int64", (rows,), 1, {place: bad}))
+            yield _reject(
+                clause, f"target {bad} in row {place} of {rows}", x, Sparse("int64", (rows,), 1, {place: bad})
+            )
 
 
 def _with(row: int, bad: int) -> list[int]:
@@ -96,11 +100,13 @@ def _target_shapes() -> Iterator[Draft]:
         yield _reject("REJECT-8", f"{dtype} targets", X, Y, changes={"target": np.array(Y, dtype=dtype)})
         fraction = np.array([0.5, 1.5, 1.0, 0.25], dtype=dtype)
         yield _reject("REJECT-8", f"fractional {dtype} targets", X, Y, changes={"target": fraction})
-        yield _reject("REJECT-8", f"a {dtype} target without a batch", X[0], 1, changes={"target": np.array(1, dtype=dtype)})
+        yield _reject(
+            "REJECT-8", f"a {dtype} target without a batch", X[0], 1, changes={"target": np.array(1, dtype=dtype)}
+        )
 
 
 def _weights() -> Iterator[Draft]:
-    sizes = (
+    sizes: tuple[tuple[str, list[float]], ...] = (
         ("one weight too few", [1.0, 2.0]),
         ("one weight too many", [1.0, 2.0, 0.5, 1.0]),
         ("one weight for three classes", [2.0]),
@@ -128,7 +134,9 @@ def _inputs() -> Iterator[Draft]:
     for reduction in REDUCTIONS:
         yield _reject("REJECT-11", f"no classes, {reduction}", np.zeros((2, 0)), [0, 0], reduction=reduction)
         yield _reject("REJECT-11", f"no classes, no batch, {reduction}", np.zeros((0,)), 0, reduction=reduction)
-        yield _reject("REJECT-11", f"no classes and no rows, {reduction}", np.zeros((0, 0)), no_target, reduction=reduction)
+        yield _reject(
+            "REJECT-11", f"no classes and no rows, {reduction}", np.zeros((0, 0)), no_target, reduction=reduction
+        )
     cube = np.arange(12.0).reshape(2, 2, 3) / 4
     ranks: tuple[tuple[str, Any, Any], ...] = (
         ("input (2, 2, 3), target (2,)", cube, [0, 1]),

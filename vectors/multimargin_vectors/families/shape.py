@@ -134,6 +134,7 @@ def _unusual() -> Iterator[Draft]:
         "integer logits",
         [[1.0, 2.0, 0.0, 3.0]],
         [1],
+        margin=0.5,
         g="absent",
         behaviour="integer logits",
         changes={"input": np.array([[1, 2, 0, 3]])},

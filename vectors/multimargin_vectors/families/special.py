@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import product
 
 from multimargin_reference.formats import FORMATS
-
 from multimargin_vectors.draft import ALL, SINGLE_AND_DOUBLE, Draft
 
 NAN, INF = float("nan"), float("inf")
@@ -158,7 +157,7 @@ def _subnormal(dtype: str) -> Iterator[Draft]:
         yield Draft(
             ("SPECIAL-5",),
             f"subnormal logits, margin {margin}, {reduction}",
-            [[8 * eta, 24 * eta, 0.0, 40 * eta], [16 * eta, 0.0, -8 * eta, 48 * eta]],
+            [[8 * eta, 24 * eta, -8 * eta, 40 * eta], [16 * eta, 0.0, -8 * eta, 48 * eta]],
             [0, 2],
             margin=margin,
             reduction=reduction,

@@ -7,9 +7,9 @@ from itertools import product
 
 from multimargin_vectors.draft import ALL, Draft
 
-ROW = [0.5, 1.5, -0.25, 1.25]  # z for margin 1, target 0: 1.5+.5, .25, 1.75: all active
+ROW = [0.5, 1.75, -0.25, 1.125]  # for margin 1 and target 0 every term is active
 MIXED = [2.25, 0.5, 3.75, -4.0]  # some terms inactive
-BATCH = [ROW, MIXED, [-1.5, 0.25, 1.75, -0.75], [3.5, 3.25, -2.0, 0.75]]
+BATCH = [ROW, MIXED, [-1.5, 0.25, 1.75, -0.5], [3.5, 3.25, -2.0, 0.75]]
 REDUCTIONS = ("none", "mean", "sum")
 
 
@@ -173,7 +173,9 @@ def _single_class() -> Iterator[Draft]:
             gradient_clauses=("GRADIENT-3",),
             wanted="exact",
         )
-    yield Draft(("VALUE-7",), "one class, no batch", [2.5], 0, flags=("single-class",), gradient_clauses=("GRADIENT-3",))
+    yield Draft(
+        ("VALUE-7",), "one class, no batch", [2.5], 0, flags=("single-class",), gradient_clauses=("GRADIENT-3",)
+    )
 
 
 def _precision() -> Iterator[Draft]:

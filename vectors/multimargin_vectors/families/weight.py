@@ -7,7 +7,7 @@ from itertools import product
 
 from multimargin_vectors.draft import Draft
 
-X = [[0.5, 1.5, -0.25, 1.25], [2.25, 0.5, 2.75, -4.0]]
+X = [[0.5, 1.75, -0.25, 1.125], [2.25, 0.5, 2.75, -4.0]]
 REDUCTIONS = ("none", "mean", "sum")
 NAN, INF = float("nan"), float("inf")
 
