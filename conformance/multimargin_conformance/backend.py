@@ -74,6 +74,19 @@ def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -
     )
 
 
+def live(backend: Any, *, device: str = "") -> Subject:
+    """Return a live object as a subject; one that cannot be a backend becomes one that fails every call."""
+    try:
+        return subject(backend, device=device)
+    except BackendNotStarted as error:
+        message = str(error)
+
+    def forward(*_arguments: Any, **_options: Any) -> Any:
+        raise TypeError(message)
+
+    return Subject(forward, None, type(backend).__qualname__, UNKNOWN, Capabilities())
+
+
 def _instance(cls: type) -> Any:
     try:
         return cls()

@@ -10,7 +10,7 @@ from multimargin_vectors.model import Vector
 ALL_DTYPES = ("float16", "bfloat16", "float32", "float64")
 REDUCTIONS = ("none", "mean", "sum")
 SHAPES = ("batched", "unbatched")
-PERMISSIONS = ("flush-subnormals", "run-to-run-variation")
+PERMISSIONS = ("flush-subnormals", "run-to-run-variation", "accumulator")
 
 
 @dataclass(frozen=True)

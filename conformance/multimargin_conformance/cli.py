@@ -40,6 +40,7 @@ def main() -> None:
 @click.option("-k", "select", default="", metavar="GLOB", help="Only checks whose id matches.")
 @click.option("--clause", default="", metavar="ID", help="Only checks of this clause (globs work).")
 @click.option("--seed", default=0, show_default=True, help="Seed, recorded in the report.")
+@click.option("--isolate/--no-isolate", default=None, help="This version runs every backend in this process.")
 @click.option("-x", "fail_fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Write report.json to this folder.")
 def check(backend: str, output: Path | None, dtypes: tuple[str, ...], **options: Any) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import multimargin_vectors.store
 from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
-from multimargin_conformance.backend import Subject, subject
+from multimargin_conformance.backend import Subject, live
 from multimargin_conformance.capabilities import ALL_DTYPES, narrowed
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
@@ -57,13 +57,11 @@ def check(
     found = find_profile(profile)
     if isolate:
         raise ValueError("isolate=True, but this version runs every backend in the calling process")
-    under_test = resolve(backend, device=device) if isinstance(backend, str) else subject(backend, device=device)
+    under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
     under_test = replace(under_test, capabilities=narrowed(under_test.capabilities, only))
     chosen = _dtypes(found, under_test, dtypes)
     scope = Scope(chosen, found.gradient and under_test.backward is not None, under_test.capabilities, seed)
-    items = [
-        i for i in plan(scope) if fnmatch.fnmatch(i.id, f"*{select}*") and fnmatch.fnmatch(i.clause, clause or "*")
-    ]
+    items = _selected(plan(scope), select, clause)
     started = time.perf_counter()
     session = Session(under_test, seed)
     verdicts, complete = _run(items, session, fail_fast, progress)
@@ -83,12 +81,19 @@ def check(
     )
 
 
+def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
+    chosen = [i for i in items if fnmatch.fnmatch(i.id, f"*{select}*") and fnmatch.fnmatch(i.clause, clause or "*")]
+    if items and not chosen:
+        raise ValueError(f"no check matches id {select or '*'!r} and clause {clause or '*'!r}: see multimargin clauses")
+    return chosen
+
+
 def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
     """Run one vector, named by its id or the start of it, and return its verdicts. Raises KeyError for no such id."""
     matching = [v for key, v in by_id().items() if case and key.startswith(case)]
     if len(matching) != 1:
         raise KeyError(f"{case!r} is the start of {len(matching)} vector ids, but should be of one")
-    under_test = resolve(backend, device=device) if isinstance(backend, str) else subject(backend, device=device)
+    under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
     vector = matching[0]
     scope = Scope((vector.dtype,), under_test.backward is not None, under_test.capabilities)
     items = [i for i in plan(scope) if i.case == vector.id]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,12 @@ class Enclosures:
             return self.outside(result)
         values = np.asarray(result).astype(np.float64).reshape(-1)
         return self.outside(result) | ~((self.wide_lo <= values) & (values <= self.wide_hi) | ~np.isfinite(values))
+
+    def narrowed_to_widened(self) -> Enclosures:
+        """Return the enclosures of a widened half evaluation alone; the same where there is no difference."""
+        if self.wide_lo is None or self.wide_hi is None:
+            return self
+        return replace(self, lo=self.wide_lo, hi=self.wide_hi)
 
     @property
     def exact(self) -> bool:

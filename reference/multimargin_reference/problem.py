@@ -129,6 +129,7 @@ def row_terms(problem: Problem, index: int) -> Row:
         if not count:
             continue
         z = total([problem.margin, -logits[y], x])
+        _refuse_overflow_beside_infinity(problem, logits[y], x)
         if isinstance(z, Fraction):
             terms[x] = _term(problem, logits[y], x, count)
         elif z != z:
@@ -138,6 +139,17 @@ def row_terms(problem: Problem, index: int) -> Row:
     finite = isinstance(total([problem.margin, logits[y]]), Fraction)
     own = _term(problem, logits[y], logits[y], 1) if finite else None
     return Row(terms, own, infinite, undefined)
+
+
+def _refuse_overflow_beside_infinity(problem: Problem, xy: Real, xi: Real) -> None:
+    """Raise ValueError where a finite first sum overflows beside an infinite logit (SPEC.md, A.14: not judged)."""
+    margin = problem.margin
+    if not isinstance(margin, Fraction):
+        return
+    finite = [margin - xy] if isinstance(xy, Fraction) else [margin + xi] if isinstance(xi, Fraction) else []
+    beside_infinity = not (isinstance(xy, Fraction) and isinstance(xi, Fraction))
+    if beside_infinity and any(abs(first) >= problem.format.largest for first in finite):
+        raise ValueError(f"logits {float(xy)} and {float(xi)}: a first sum overflows beside an infinity, not judged")
 
 
 def _term(problem: Problem, xy: Real, xi: Real, count: int) -> Term:

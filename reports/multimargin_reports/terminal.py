@@ -108,6 +108,8 @@ def _accuracy(report: Report) -> str:
 
 def _foot(report: Report) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
+    if not report.planned:
+        return "INVALID: nothing to check: the backend declares none of what this profile asks for"
     if not report.valid:
         return f"INVALID: {report.planned} planned, {counts}; this run proves nothing"
     if report.conformant:

@@ -23,6 +23,11 @@ class Scope:
         """Whether the backend may flush subnormals."""
         return "flush-subnormals" in self.capabilities.permissions
 
+    @property
+    def widened(self) -> bool:
+        """Whether the backend declared to compute halves in float32 with one final rounding."""
+        return "accumulator" in self.capabilities.permissions
+
 
 @dataclass(frozen=True)
 class Item:

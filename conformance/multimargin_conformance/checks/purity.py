@@ -54,7 +54,8 @@ def _item(clause: str, dtype: str, vector: Vector, part: str, test: Test) -> Ite
     return Item(f"{clause}/{dtype}/{vector.id}/{part}", clause, dtype, part, run, vector.id)
 
 
-def _expected(case: Vector | Values, part: str) -> Enclosures:
+def expected_part(case: Vector | Values, part: str) -> Enclosures:
+    """Return what is legal for the loss or the gradient of a vector, or of expected values."""
     values = case.expected if isinstance(case, Vector) else case
     assert isinstance(values, Values)
     enclosures = values.loss if part == "loss" else values.gradient
@@ -71,20 +72,20 @@ def _arguments_unchanged(session: Session, vector: Vector, part: str) -> Finding
     for name, frame in frames.items():
         if frame.tobytes() != before[name]:
             return Finding(f"the memory around {name} changed during the call, but should be left as it is")
-    return judge(part, observation, _expected(vector, part), "arguments in the middle of a larger array")
+    return judge(part, observation, expected_part(vector, part), "arguments in the middle of a larger array")
 
 
 def _repeatable(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-2: the same call gives the same bits, with other calls between."""
-    if "run-to-run-variation" in session.subject.capabilities.permissions:
-        return None
     case = _many_terms(vector.case)
+    if "run-to-run-variation" in session.subject.capabilities.permissions:
+        return judge(part, session.function(part)(case), expected_part(expected_values(case), part), "declared to vary")
     first = session.function(part)(case)
     for _ in range(REPEATS):
         session.function(part)(_disturbance(vector.case))
         again = session.function(part)(case)
         if not isinstance(first.outcome, Returned) or not isinstance(again.outcome, Returned):
-            return judge(part, again, _expected(expected_values(case), part), "the same call again")
+            return judge(part, again, expected_part(expected_values(case), part), "the same call again")
         if first.outcome.value.tobytes() != again.outcome.value.tobytes():
             return Finding(f"{part} differs between equal calls, but should have the same bits", {"part": part})
     return None
@@ -129,7 +130,7 @@ def _one_changed(vector: Vector, part: str) -> dict[str, Case]:
 
 @cache
 def _changed_expectation(vector_id: str, part: str, name: str) -> Enclosures:
-    return _expected(expected_values(_one_changed(multimargin_vectors.by_id()[vector_id], part)[name]), part)
+    return expected_part(expected_values(_one_changed(multimargin_vectors.by_id()[vector_id], part)[name]), part)
 
 
 def _result_stays(session: Session, vector: Vector, part: str) -> Finding | None:
@@ -139,13 +140,13 @@ def _result_stays(session: Session, vector: Vector, part: str) -> Finding | None
     session.function(part)(_disturbance(vector.case))
     for array in arrays.values():
         array[...] = 1
-    finding = judge(part, first, _expected(vector, part), "looked at again after another call")
+    finding = judge(part, first, expected_part(vector, part), "looked at again after another call")
     if finding or not isinstance(first.outcome, Returned):
         return finding
     if first.outcome.value.flags.writeable:
         first.outcome.value[...] = 77
     again = session.function(part)(vector.case)
-    return judge(part, again, _expected(vector, part), "after the caller overwrote an earlier result")
+    return judge(part, again, expected_part(vector, part), "after the caller overwrote an earlier result")
 
 
 def _layout(session: Session, vector: Vector, part: str) -> Finding | None:
@@ -153,7 +154,7 @@ def _layout(session: Session, vector: Vector, part: str) -> Finding | None:
     for name, layout in LAYOUTS.items():
         arrays = {key: layout(array) for key, array in _arrays(vector.case, part).items()}
         observation = session.function(part)(vector.case, **arrays)
-        if finding := judge(part, observation, _expected(vector, part), f"arguments {name}"):
+        if finding := judge(part, observation, expected_part(vector, part), f"arguments {name}"):
             return finding
     return _zero_strides(session, vector, part)
 
@@ -171,13 +172,15 @@ def _zero_strides(session: Session, vector: Vector, part: str) -> Finding | None
 
 @cache
 def _constant_expectation(vector_id: str, part: str, name: str) -> Enclosures:
-    return _expected(expected_values(constant(multimargin_vectors.by_id()[vector_id].case, name)), part)
+    return expected_part(expected_values(constant(multimargin_vectors.by_id()[vector_id].case, name)), part)
 
 
 def _read_only(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-6: arguments that cannot be written to are accepted."""
     arrays = {name: read_only(array) for name, array in _arrays(vector.case, part).items()}
-    return judge(part, session.function(part)(vector.case, **arrays), _expected(vector, part), "read-only arguments")
+    return judge(
+        part, session.function(part)(vector.case, **arrays), expected_part(vector, part), "read-only arguments"
+    )
 
 
 def _arrays(case: Case, part: str) -> dict[str, NDArray[Any]]:

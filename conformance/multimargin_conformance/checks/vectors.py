@@ -84,6 +84,8 @@ def _judge_rejection(session: Session, vector: Vector, expected: Rejection, part
 
 def _judge_values(session: Session, vector: Vector, part: str, observation: Observation, scope: Scope) -> Result:
     expected = _part(_values(vector), part)
+    if scope.widened:
+        expected = expected.narrowed_to_widened()
     finding = judge(part, observation, expected, WHY[vector.tier])
     if finding and scope.flush:
         expected = _part(expected_values(vector.case, flush=True), part)

@@ -38,7 +38,8 @@ CLAUSES = (
         "stateless",
         "MUST",
         "core",
-        "A result MUST NOT depend on any earlier call: not on its values, sizes, options or errors.",
+        "A result MUST NOT depend on any other call, earlier or at the same time in another thread: not on its values, "
+        "sizes, options or errors.",
         """
         >>> x, y = np.array([[0.0, 1.0]]), np.array([0])
         >>> before = multi_margin_loss(x, y)
