@@ -115,7 +115,13 @@ def _version(backend: Any) -> str:
         return value
     module = getattr(backend, "__module__", None) or getattr(backend, "__name__", "") or type(backend).__module__
     top = str(module).split(".")[0]
+    found = distribution_version(top)
+    return found if found != UNKNOWN else str(getattr(sys.modules.get(top), "__version__", UNKNOWN))
+
+
+def distribution_version(name: str) -> str:
+    """Return the version of an installed distribution, "unknown" where there is none."""
     try:
-        return version(top)
+        return version(name)
     except (PackageNotFoundError, ValueError):
-        return str(getattr(sys.modules.get(top), "__version__", UNKNOWN))
+        return UNKNOWN

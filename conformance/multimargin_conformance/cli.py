@@ -38,7 +38,7 @@ def main() -> None:
 @click.option("--only", multiple=True, metavar="KEY=VALUE", help="Limit to p=, reduction=, dtype= or shape=.")
 @click.option("--device", default="", help="Device for torch backends, such as cuda.")
 @click.option("-k", "select", default="", metavar="GLOB", help="Only checks whose id matches.")
-@click.option("--clause", default="", metavar="ID", help="Only checks of this clause (globs work).")
+@click.option("--clause", default="", metavar="ID", help="Only checks of this clause; globs and commas work.")
 @click.option("--seed", default=0, show_default=True, help="Seed, recorded in the report.")
 @click.option("--isolate/--no-isolate", default=None, help="This version runs every backend in this process.")
 @click.option("-x", "fail_fast", is_flag=True, help="Stop at the first failure.")
@@ -135,6 +135,25 @@ def clauses() -> None:
 
     for clause in CLAUSES.values():
         click.echo(f"{clause.label:40} {clause.level:6} {clause.profile}")
+
+
+@main.command()
+def selftest() -> None:
+    """Check the suite itself: all known faults must be rejected, no legal variant may be; takes minutes."""
+    from multimargin_conformance.selftest import selftest as run
+
+    outcome = run(progress=_progress())
+    for missed in outcome.missed:
+        click.echo(f"MISSED {missed.fault.name}: {missed.fault.sentence}")
+    for odd in outcome.unforeseen:
+        click.echo(
+            f"NOT FORESEEN {odd.fault.name}: caught by {odd.caught_by} only, named {' '.join(odd.fault.clauses)}"
+        )
+    for alarm in outcome.false_alarms:
+        click.echo(f"FALSE ALARM {alarm.variant.name}: {alarm.message}")
+    caught, total = len(outcome.detections) - len(outcome.missed), len(outcome.detections)
+    click.echo(f"detection {caught} of {total}, false alarms {len(outcome.false_alarms)} of {outcome.variants}")
+    sys.exit(CONFORMANT if outcome.passed else NOT_CONFORMANT)
 
 
 @main.group()

@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 import multimargin_vectors.store
 from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
-from multimargin_conformance.backend import Subject, live
+from multimargin_conformance.backend import Subject, distribution_version, live
 from multimargin_conformance.capabilities import ALL_DTYPES, narrowed
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
@@ -49,8 +48,8 @@ def check(
 
     backend: a live object, or a string as on the command line. dtypes: out of the four names, to check fewer than the
     profile asks for. fail_fast: the first failure ends the run, the rest are skips. only: KEY=VALUE limits. select: a
-    glob over check ids, clause: a clause id or glob; both narrow the run and the claim. isolate: None or False; worker
-    processes are not part of this version.
+    glob over check ids, clause: clause ids or globs, by commas; both narrow the run and the claim. isolate: None or
+    False; worker processes are not part of this version.
     Raises ValueError for an unknown profile, dtype, limit or isolate=True; UnknownBackend or BackendNotStarted where a
     string does not lead to a backend.
     """
@@ -82,7 +81,11 @@ def check(
 
 
 def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
-    chosen = [i for i in items if fnmatch.fnmatch(i.id, f"*{select}*") and fnmatch.fnmatch(i.clause, clause or "*")]
+    """Return the items whose id matches `select` and one of whose clauses matches one of the globs in `clause`."""
+    globs = clause.split(",") if clause else ["*"]
+    named = {name for item in items for name in (item.clause, *item.also)}
+    wanted = {name for name in named if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
+    chosen = [i for i in items if wanted.intersection((i.clause, *i.also)) and fnmatch.fnmatchcase(i.id, f"*{select}*")]
     if items and not chosen:
         raise ValueError(f"no check matches id {select or '*'!r} and clause {clause or '*'!r}: see multimargin clauses")
     return chosen
@@ -185,19 +188,12 @@ def _backend(under_test: Subject) -> dict[str, Any]:
 def environment() -> dict[str, Any]:
     """Return what the run depended on."""
     return {
-        "multimargin": _version("multimargin"),
+        "multimargin": distribution_version("multimargin"),
         "vectors_sha256": multimargin_vectors.store.manifest_sha256(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "ml_dtypes": _version("ml_dtypes"),
+        "ml_dtypes": distribution_version("ml_dtypes"),
         "system": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
     }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"

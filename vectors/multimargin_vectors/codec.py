@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,14 +105,23 @@ def enclosures_to_json(e: Enclosures) -> dict[str, Any]:
 def enclosures_from_json(data: Mapping[str, Any]) -> Enclosures:
     """Return the legal values of one array from JSON data."""
     shape = tuple(data["shape"])
+    size = checked_size(shape)
     if "fill" in data:
-        lo, hi, nearest = _sparse_from_json(data, checked_size(shape))
+        lo, hi, nearest = _sparse_from_json(data, size)
         return Enclosures(shape, data["dtype"], lo, hi, nearest)
-    lo, hi, nearest = (np.array([float(v) for v in data[k]], dtype=np.float64) for k in ("lo", "hi", "nearest"))
+    lo, hi, nearest = (_numbers_from_json(data[k], size) for k in ("lo", "hi", "nearest"))
     also = {int(k): frozenset(names) for k, names in data["also"].items()}
+    if any(k >= size for k in also):
+        raise ValueError(f"`also` has index {max(also)}, but the result has {size} elements")
     wide = data["widened"]
-    ends = [np.array([float(v) for v in wide[k]], dtype=np.float64) if wide else None for k in ("lo", "hi")]
+    ends = [_numbers_from_json(wide[k], size) if wide else None for k in ("lo", "hi")]
     return Enclosures(shape, data["dtype"], lo, hi, nearest, also, ends[0], ends[1])
+
+
+def _numbers_from_json(values: Sequence[Any], size: int) -> NDArray[np.float64]:
+    if len(values) != size:
+        raise ValueError(f"an expectation has {len(values)} numbers, but should have {size}")
+    return np.array([float(v) for v in values], dtype=np.float64)
 
 
 def _bits(e: Enclosures) -> dict[str, str] | None:
@@ -125,7 +134,8 @@ def _bits(e: Enclosures) -> dict[str, str] | None:
         if e.exact and np.array_equal(e.lo, e.nearest)
         else {"lo": e.lo, "hi": e.hi, "nearest": e.nearest}
     )
-    return {name: raw_bytes(values.astype(dtype)).hex() for name, values in arrays.items()}
+    positive = {name: np.where(np.isnan(a), np.nan, a) for name, a in arrays.items()}  # 0 * inf: a NaN of either sign
+    return {name: raw_bytes(values.astype(dtype)).hex() for name, values in positive.items()}
 
 
 def _sparse_to_json(e: Enclosures) -> dict[str, Any]:

@@ -39,6 +39,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "unbatched": ("a missing or an added dimension", "Code that follows broadcasts silently."),
     "rows-and-columns": ("rows and classes confused, or a row's target reused", "Samples train each other's classes."),
     "empty-batch": ("reductions over nothing, uninitialised memory", "An empty shard poisons the whole step."),
+    "result-dtype": (
+        "results promoted to or computed in another dtype",
+        "Mixed-precision code silently changes its memory use or its accuracy.",
+    ),
     "argument-types": ("unusual argument types", "Silent misreading of what was passed."),
     "gradient": ("an element, a factor or the target's sum", "Training goes the wrong way while the loss looks right."),
     "kink": (

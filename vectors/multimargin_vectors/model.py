@@ -11,6 +11,7 @@ from multimargin_reference.formats import DTYPES
 from multimargin_vectors.arrays import Recipe
 
 FORMAT_VERSION = 1
+GENERATOR_VERSION = "1.0.0"  # changes when the families or the rules behind the expectations do
 TIERS = ("exact", "sparse", "rounded", "special", "rejection", "choice")
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import jsonschema
 
 from multimargin_vectors.codec import vector_from_json, vector_to_json
 from multimargin_vectors.flags import FLAGS
-from multimargin_vectors.model import FORMAT_VERSION, Vector
+from multimargin_vectors.model import FORMAT_VERSION, GENERATOR_VERSION, Vector
 
 DATA = Path(str(files("multimargin_vectors") / "data"))
 SCHEMA = Path(str(files("multimargin_vectors") / "vectors.schema.json"))
@@ -24,14 +23,6 @@ LARGEST_FILE = 64 << 20  # bytes
 
 class VectorFileError(ValueError):
     """A vector file that is not what this version reads; the message says where and why."""
-
-
-def generator_version() -> str:
-    """Return the version of this distribution, "unknown" when it is not installed."""
-    try:
-        return version("multimargin")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def rendered(vectors: Iterable[Vector]) -> dict[str, str]:
@@ -51,7 +42,7 @@ def _file_text(group: str, vectors: list[Vector]) -> str:
     head = {
         "format": "multimargin-vectors",
         "version": FORMAT_VERSION,
-        "generator": generator_version(),
+        "generator": GENERATOR_VERSION,
         "group": group,
         "notes": {flag: {"bug": FLAGS[flag][0], "effect": FLAGS[flag][1]} for flag in used},
     }
@@ -67,14 +58,28 @@ def read_file(path: Path, *, validate: bool = True) -> list[Vector]:
     if path.stat().st_size > LARGEST_FILE:
         raise VectorFileError(f"{path} has {path.stat().st_size} bytes, but should have at most {LARGEST_FILE}")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_json)
         if validate:
             jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
-        return [vector_from_json(v, data["group"]) for v in data["vectors"]]
+        vectors = [vector_from_json(v, data["group"]) for v in data["vectors"]]
+        if validate:
+            _check_decimals(vectors, data["vectors"])
+        return vectors
     except jsonschema.ValidationError as error:
         raise VectorFileError(f"{path}: {error.json_path}: {error.message[:200]}") from error
-    except (ValueError, KeyError, TypeError, AssertionError, RecursionError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, AssertionError, RecursionError, OverflowError) as error:
         raise VectorFileError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _not_json(name: str) -> float:
+    raise ValueError(f"{name} is not JSON: special numbers are written as strings")
+
+
+def _check_decimals(vectors: list[Vector], written: list[Any]) -> None:
+    """Raise ValueError where decimals and bits differ: readers of one would see another vector than readers of both."""
+    for vector, data in zip(vectors, written, strict=True):
+        if vector_to_json(vector) != data:
+            raise ValueError(f"vector {vector.id!r}: decimals and bits do not fit each other: the file was edited")
 
 
 def manifest() -> Mapping[str, Any]:

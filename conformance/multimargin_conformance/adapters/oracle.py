@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from multimargin_conformance.backend import distribution_version
 from multimargin_reference import oracle
 from multimargin_reference.arithmetic import Real
 from multimargin_reference.expectation import flattened
@@ -17,6 +18,7 @@ class OracleBackend:
     """The scalar loop of `multimargin_reference.oracle`."""
 
     name = "oracle"
+    version = distribution_version("multimargin")
 
     def forward(self, input: NDArray[Any], target: NDArray[Any], **options: Any) -> NDArray[Any]:
         """Return the correctly rounded loss."""

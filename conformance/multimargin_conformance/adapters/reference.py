@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from multimargin_conformance.backend import distribution_version
 from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_backward
 
 
@@ -13,6 +14,7 @@ class ReferenceBackend:
     """`multimargin_reference.multi_margin_loss` and its backward."""
 
     name = "reference"
+    version = distribution_version("multimargin")
 
     def forward(self, input: NDArray[Any], target: NDArray[Any], **options: Any) -> NDArray[Any]:
         """Return the loss."""

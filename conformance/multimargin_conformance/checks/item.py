@@ -33,7 +33,8 @@ class Scope:
 class Item:
     """One planned verdict: an id, the clause that it speaks about, and how to get it.
 
-    case: the vector's id, "" when the check makes its own calls. part: "loss" or "gradient".
+    case: the vector's id, "" when the check makes its own calls. part: "loss" or "gradient". also: further clauses
+    that a failure would break.
     """
 
     id: str
@@ -42,3 +43,4 @@ class Item:
     part: str
     run: Callable[[Session], Result]
     case: str = ""
+    also: tuple[str, ...] = ()

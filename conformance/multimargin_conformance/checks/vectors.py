@@ -45,12 +45,14 @@ def items(scope: Scope) -> Iterator[Item]:
 def vector_items(vector: Vector, scope: Scope) -> Iterator[Item]:
     """Yield a vector's one or two items."""
     if vector.clauses:
-        yield _item(vector, "loss", vector.clauses[0], scope)
+        yield _item(vector, "loss", vector.clauses, scope)
     if vector.gradient_clauses and scope.gradient:
-        yield _item(vector, "gradient", vector.gradient_clauses[0], scope)
+        yield _item(vector, "gradient", vector.gradient_clauses, scope)
 
 
-def _item(vector: Vector, part: str, clause: str, scope: Scope) -> Item:
+def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> Item:
+    clause, *also = clauses
+
     def run(session: Session) -> Result:
         if isinstance(vector.expected, Rejection):
             return _judge_rejection(session, vector, vector.expected, part)
@@ -59,7 +61,7 @@ def _item(vector: Vector, part: str, clause: str, scope: Scope) -> Item:
             return _judge_choice(session, vector, vector.expected, part, observation)
         return _judge_values(session, vector, part, observation, scope)
 
-    return Item(f"{clause}/{vector.dtype}/{vector.id}/{part}", clause, vector.dtype, part, run, vector.id)
+    return Item(f"{clause}/{vector.dtype}/{vector.id}/{part}", clause, vector.dtype, part, run, vector.id, tuple(also))
 
 
 def _values(vector: Vector) -> Values:

@@ -97,7 +97,7 @@ def _tall(rows: int, reduction: str, p: int) -> Draft:
         at[4 * row] = -31.0 - 0.25 * k
         at[4 * row + targets[row]] = -32.0 - 0.5 * k
     return Draft(
-        ("SHAPE-5",),
+        ("SHAPE-5", {"none": "REDUCTION-1", "mean": "REDUCTION-2", "sum": "REDUCTION-3"}[reduction]),
         f"{rows} rows, few with a loss, p = {p}, {reduction}",
         Sparse("float64", (rows, 4), 0.0, at),
         Sparse(INT64, (rows,), 0, dict(targets)),

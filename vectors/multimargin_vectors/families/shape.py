@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from multimargin_reference.formats import HALVES
 from multimargin_vectors.draft import SINGLE_AND_DOUBLE, Draft
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -51,6 +52,19 @@ def drafts() -> Iterator[Draft]:
             flags=("rows-and-columns",),
             gradient_clauses=("GRADIENT-10",),
         )
+        for rows, classes in ((2, 4), (4, 2), (8, 4)):
+            grid = [[0.25 * ((3 * i + 5 * r) % 9 - 4) for i in range(classes)] for r in range(rows)]
+            yield Draft(
+                ("SHAPE-1",),
+                f"{rows} rows of {classes} classes, p = {p}, {reduction}",
+                grid,
+                [(r * r + 1) % classes for r in range(rows)],
+                p=p,
+                margin=1.125,
+                reduction=reduction,
+                flags=("rows-and-columns",),
+                gradient_clauses=("GRADIENT-10",),
+            )
         yield Draft(
             ("SHAPE-3",),
             f"repeated targets, p = {p}, {reduction}",
@@ -63,8 +77,40 @@ def drafts() -> Iterator[Draft]:
             flags=("rows-and-columns",),
             gradient_clauses=("GRADIENT-3",),
         )
+    yield from _dtypes()
     yield from _empty()
     yield from _unusual()
+
+
+def _dtypes() -> Iterator[Draft]:
+    """The documented argument types, and the result's: the input's dtype and int64 targets, also large ones."""
+    x = [[0.5, 1.75, -0.25, 1.125], [2.25, 0.5, 2.75, -4.0]]
+    for clause, dtypes in (("DTYPE-1", SINGLE_AND_DOUBLE), ("DTYPE-2", HALVES)):
+        for p, reduction, w in product((1, 2), REDUCTIONS, (None, [0.5, 2.0, 1.0, 4.0])):
+            yield Draft(
+                (clause,),
+                f"the result has the input's dtype, p = {p}, {reduction}{', weighted' if w else ''}",
+                x,
+                [3, 1],
+                p=p,
+                w=w,
+                margin=0.5,
+                reduction=reduction,
+                flags=("result-dtype",),
+                gradient_clauses=("GRADIENT-10", clause),
+                dtypes=dtypes,
+            )
+    for y, reduction in product(([0, 3], [2, 0]), REDUCTIONS):
+        yield Draft(
+            ("DTYPE-3",),
+            f"int64 targets {y}, {reduction}",
+            x,
+            np.array(y, dtype=np.int64),
+            margin=0.25,
+            reduction=reduction,
+            flags=("result-dtype",),
+            gradient_clauses=("GRADIENT-3",),
+        )
 
 
 def _empty() -> Iterator[Draft]:

@@ -36,6 +36,14 @@ def _infinite() -> Iterator[Draft]:
             **common,  # type: ignore[arg-type]
         )
         yield Draft(
+            ("SPECIAL-1",),
+            f"the first class masked, {what}",
+            [[-INF, 0.5, 0.25, 1.125], [-INF, 0.75, -INF, 1.25]],
+            [1, 3],
+            gradient_clauses=("SPECIAL-1",),
+            **common,  # type: ignore[arg-type]
+        )
+        yield Draft(
             ("SPECIAL-2",),
             f"+inf at a non-target, {what}",
             [[0.5, INF, -0.25, 1.125], ROW],

@@ -90,6 +90,17 @@ def _target_term() -> Iterator[Draft]:
             flags=("target-term",),
             gradient_clauses=("GRADIENT-3",),
         )
+    for p in (1, 2):
+        yield Draft(
+            ("VALUE-4",),
+            f"another class has the target's logit, p = {p}",
+            [[0.5, 0.5, 2.0, 0.5], [1.25, -0.5, 0.75, 1.25]],
+            [1, 3],
+            p=p,
+            margin=0.75,
+            flags=("target-term",),
+            gradient_clauses=("GRADIENT-3",),
+        )
     big = {"float32": 2.0**22, "float64": 2.0**50, "float16": 2.0**9, "bfloat16": 2.0**6}
     for dtype, margin in big.items():
         yield Draft(
@@ -201,7 +212,7 @@ def _reductions() -> Iterator[Draft]:
     for clause, reduction in (("REDUCTION-1", "none"), ("REDUCTION-2", "mean"), ("REDUCTION-3", "sum")):
         for rows, p in product((1, 2, 4), (1, 2)):
             yield Draft(
-                (clause, "REDUCTION-4"),
+                (clause, "REDUCTION-4") if rows > 1 else ("REDUCTION-4", clause),
                 f"{reduction} of {rows} rows, p = {p}",
                 BATCH[:rows],
                 [3, 0, 1, 2][:rows],
@@ -211,7 +222,7 @@ def _reductions() -> Iterator[Draft]:
                 gradient_clauses=("GRADIENT-6", "GRADIENT-10"),
             )
         yield Draft(
-            (clause, "REDUCTION-5"),
+            ("REDUCTION-5", clause),
             f"{reduction} of rows of very different size",
             [[0.0, 32.0], [0.0, 0.25], [0.0, -8.0], [0.0, 0.5]],
             [0, 0, 0, 0],

@@ -17,7 +17,7 @@ def drafts() -> Iterator[Draft]:
     g = ("GRADIENT-7", "GRADIENT-3")
     for p, reduction in product((1, 2), REDUCTIONS):
         yield Draft(
-            ("WEIGHT-1", "WEIGHT-2"),
+            ("WEIGHT-1", "WEIGHT-2") if p == 1 else ("WEIGHT-2", "WEIGHT-1"),
             f"the target's class weighs, p = {p}, {reduction}",
             X,
             [1, 2],
@@ -67,6 +67,39 @@ def drafts() -> Iterator[Draft]:
             [0, 3],
             p=p,
             w=[2.0, 2.0, 2.0, 2.0],
+            reduction=reduction,
+            flags=("weight-normalises",),
+            gradient_clauses=g,
+        )
+        yield Draft(
+            ("WEIGHT-1",),
+            f"the target is not the largest logit, p = {p}, {reduction}",
+            X,
+            [0, 1],
+            p=p,
+            w=[0.25, 2.0, 0.5, 8.0],
+            reduction=reduction,
+            flags=("weight-class",),
+            gradient_clauses=g,
+        )
+        yield Draft(
+            ("WEIGHT-1", "SHAPE-2"),
+            f"weights without a batch, p = {p}, {reduction}",
+            X[0],
+            2,
+            p=p,
+            w=[0.25, 2.0, 0.5, 8.0],
+            reduction=reduction,
+            flags=("weight-class",),
+            gradient_clauses=g,
+        )
+        yield Draft(
+            ("WEIGHT-5", "WEIGHT-3"),
+            f"a zero weight counts as a row, p = {p}, {reduction}",
+            [*X, X[0], X[1]],
+            [0, 1, 3, 0],
+            p=p,
+            w=[2.0, 1.0, 4.0, 0.0],
             reduction=reduction,
             flags=("weight-normalises",),
             gradient_clauses=g,

@@ -1,0 +1,62 @@
+# Every target makes .venv, and installs this project into it, when that is missing or out of date; nothing else is
+# needed but Python 3.11 or later and make. Other interpreters: make check PYTHON=python3.13
+
+PYTHON ?= python3
+WORKERS ?= auto
+ARGS ?=
+VENV = .venv
+RUN = $(VENV)/bin/python
+INSTALLED = $(VENV)/.installed
+
+.PHONY: help check test lint bench readme vectors spec
+
+help:
+	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
+	@echo "make test     run the tests (ARGS='-k kink' selects; WORKERS=2 sets the number of processes)"
+	@echo "make lint     ruff, mypy, and that every generated file is current"
+	@echo "make bench    time PyTorch and the vectorized reference (ARGS='--rounds 5')"
+	@echo "make spec     write reference/SPEC.md again"
+	@echo "make vectors  write the golden vectors again"
+	@echo "make readme   write the README's outputs again"
+
+# Status 0 and 1 are both answers: to find PyTorch's faults is what the check is for.
+check: $(INSTALLED)
+	@$(RUN) -m multimargin_conformance.cli check torch $(ARGS) || { \
+	  status=$$?; test $$status -eq 1 || exit $$status; \
+	  echo "make check: the check ended with status 1: PyTorch does not do what the clauses above say"; }
+
+test: $(INSTALLED)
+	@$(RUN) -m pytest -q -n $(WORKERS) --maxprocesses 8 $(ARGS)
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff check --quiet
+	$(RUN) -m ruff format --check --quiet
+	$(RUN) -m mypy
+	$(RUN) -m mypy --strict scripts benchmarks examples/consume_vectors.py
+	$(RUN) -m multimargin_reference.spec --check
+	$(RUN) -m multimargin_vectors.generate --check
+	$(RUN) scripts/readme.py --check
+
+bench: $(INSTALLED)
+	@$(RUN) benchmarks/speed.py $(ARGS)
+
+spec: $(INSTALLED)
+	@$(RUN) -m multimargin_reference.spec
+
+vectors: $(INSTALLED)
+	@$(RUN) -m multimargin_vectors.generate
+
+readme: $(INSTALLED)
+	@$(RUN) scripts/readme.py
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -e $(VENV) || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
+	    echo "make: $(PYTHON) is `$(PYTHON) --version 2>/dev/null || echo missing`, but should be Python 3.11 or later:" \
+	      "make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	  echo "making $(VENV) with `$(PYTHON) --version`"; \
+	  $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; }
+	@$(RUN) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
+	  echo "make: $(VENV) has no pip, or no Python 3.11 or later: remove it and run make again" >&2; exit 1; }
+	@echo "installing multimargin[dev,torch] into $(VENV) (the first time this downloads PyTorch)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,torch]'
+	@touch $@

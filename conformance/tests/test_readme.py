@@ -1,0 +1,98 @@
+"""What README.md shows is what the commands print, and its two kernels are judged as it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "readme.py"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def _torch_differs() -> str:
+    """Return why the README's outputs cannot be made here, "" where they can."""
+    (pinned,) = re.findall(r"^torch==(\S+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    try:
+        found = version("torch").split("+")[0]
+    except PackageNotFoundError:
+        found = "missing"
+    return "" if found == pinned else f"README.md shows torch {pinned}, but torch is {found}"
+
+
+@pytest.mark.skipif(bool(_torch_differs()), reason=_torch_differs())
+def test_readme_is_current() -> None:
+    done = _run(SCRIPT, "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with the script, the kernels and a README that shows only the fix, all current."""
+    for name in ("scripts/readme.py", "examples/wrong_kernel.py", "examples/right_kernel.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (part,) = re.findall(r"<!-- diff .*?<!-- end -->\n", README, re.S)
+    (tmp_path / "README.md").write_text(part, encoding="utf-8")
+    assert _run("scripts/readme.py", "--check", cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def test_a_stale_readme_is_one_clear_line(copy: Path) -> None:
+    (copy / "examples" / "right_kernel.py").write_text("other = 1\n", encoding="utf-8")
+    done = _run("scripts/readme.py", "--check", cwd=copy)
+    expected = "README.md is stale: examples/wrong_kernel.py examples/right_kernel.py: run `make readme`\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
+def test_a_stale_readme_is_written_again(copy: Path) -> None:
+    current = (copy / "README.md").read_text(encoding="utf-8")
+    (copy / "README.md").write_text(current.replace("z > 0", "z > 1"), encoding="utf-8")
+    assert _run("scripts/readme.py", cwd=copy).returncode == 0
+    assert (copy / "README.md").read_text(encoding="utf-8") == current
+
+
+def test_every_part_is_filled() -> None:
+    parts = re.findall(r"<!-- (file|diff|run) .*?-->\n(.*?)<!-- end -->", README, re.S)
+    assert [kind for kind, shown in parts if shown] == ["file", "run", "diff", "run", "run"]
+
+
+def test_no_volatile_text_is_shown() -> None:
+    assert re.findall(r"checks in [\d.]+ s|torch [\d.]+\+\w+|loss = (?!<garbage>)\S+, .*\[SHAPE-[78] ", README) == []
+
+
+def _check(backend: str) -> subprocess.CompletedProcess[str]:
+    return _run("-m", "multimargin_conformance.cli", "check", backend)
+
+
+def test_the_wrong_kernel_is_rejected_on_the_kink_alone() -> None:
+    done = _check("py:examples/wrong_kernel.py:Kernel")
+    assert done.returncode == 1
+    assert re.findall(r"^FAIL (.*?) \(", done.stdout, re.M) == ["GRADIENT-4 kink"]
+    assert re.search(r"gradient\[0, 0\] = 0\.25, but should be 0\.0 \(exact grid", done.stdout)
+
+
+def test_the_shown_replay_command_fails_again() -> None:
+    words = re.findall(r"replay: multimargin (replay .*wrong_kernel.*)", README)[0].split()
+    done = _run("-m", "multimargin_conformance.cli", *words)
+    assert done.returncode == 1
+    assert "GRADIENT-4 kink" in done.stdout
+
+
+def test_the_right_kernel_is_accepted() -> None:
+    done = _check("py:examples/right_kernel.py:Kernel")
+    assert (done.returncode, "FAIL" in done.stdout) == (0, False)
+
+
+def test_the_kernels_differ_in_one_character() -> None:
+    wrong, right = ((ROOT / "examples" / f"{name}_kernel.py").read_text("utf-8") for name in ("wrong", "right"))
+    assert wrong.replace("z >= 0", "z > 0") == right != wrong
