@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, runtime_checkable
 
 from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.outcome import text_of
 
 UNKNOWN = "unknown"
 
@@ -80,6 +81,8 @@ def live(backend: Any, *, device: str = "") -> Subject:
         return subject(backend, device=device)
     except BackendNotStarted as error:
         message = str(error)
+    except (Exception, SystemExit) as error:  # its attributes raise
+        message = f"{type(error).__name__}: {text_of(error)}"
 
     def forward(*_arguments: Any, **_options: Any) -> Any:
         raise TypeError(message)
@@ -90,8 +93,8 @@ def live(backend: Any, *, device: str = "") -> Subject:
 def _instance(cls: type) -> Any:
     try:
         return cls()
-    except Exception as error:
-        raise BackendNotStarted(f"{cls.__qualname__}() failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise BackendNotStarted(f"{cls.__qualname__}() failed: {type(error).__name__}: {text_of(error)}") from error
 
 
 def _capabilities(backend: Any) -> Capabilities:

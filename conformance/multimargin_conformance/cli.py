@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,21 @@ class Stop(click.ClickException):
         self.exit_code = status  # type: ignore[misc] # click declares it on the class
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Guarded(click.Group):
+    """A group whose unexpected errors end with the status for an invalid run: Python's own would read as a verdict."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of the suite itself is printed in full."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            raise Stop(f"the suite itself failed: {type(error).__name__}: {error}", INVALID) from error
+
+
+@click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="multimargin")
 def main() -> None:
     """Specification, oracle, vectors and conformance checks for MultiMarginLoss.

@@ -75,9 +75,9 @@ def observe(
 
     Raises KeyboardInterrupt alone; everything else that the backend does is an outcome.
     """
-    before = {name: a.tobytes() for name, a in arrays.items() if a is not None}
+    before = {name: _state(a) for name, a in arrays.items()}
     outcome = _call(function, arrays, options)
-    changed = tuple(name for name, raw in before.items() if _bytes(arrays[name]) != raw)
+    changed = tuple(name for name, state in before.items() if _state(arrays[name]) != state)
     return Observation(outcome, changed)
 
 
@@ -91,7 +91,7 @@ def _call(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], 
     except Exception as error:
         return raised(error)
     except BaseException as error:  # SystemExit, or a panic of an extension: would have ended a process
-        return Crashed(f"{type(error).__name__}: {str(error)[:LONGEST_MESSAGE]}")
+        return Crashed(f"{type(error).__name__}: {text_of(error)}")
     return returned(value)
 
 
@@ -108,14 +108,19 @@ def returned(value: Any) -> Outcome:
 
 def raised(error: BaseException) -> Raised:
     """Return an error as an outcome, with the place it came from."""
-    try:
-        message = str(error)[:LONGEST_MESSAGE]
-    except Exception:  # a backend's own exception class may fail to print
-        message = "(the error's text could not be read)"
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return Raised(type(error).__name__, message, where)
+    return Raised(type(error).__name__, text_of(error), where)
 
 
-def _bytes(array: NDArray[Any] | None) -> bytes:
-    return b"" if array is None else array.tobytes()
+def text_of(error: BaseException) -> str:
+    """Return an error's text, shortened; a backend's own exception class may fail to print in any way."""
+    try:
+        return str(error)[:LONGEST_MESSAGE]
+    except BaseException:
+        return "(the error's text could not be read)"
+
+
+def _state(array: NDArray[Any] | None) -> Any:
+    """Return everything about an array that a call could change for its owner."""
+    return None if array is None else (array.dtype, array.shape, array.flags.writeable, array.tobytes())

@@ -16,7 +16,7 @@ import numpy as np
 import multimargin_vectors.store
 from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
-from multimargin_conformance.backend import Subject, distribution_version, live
+from multimargin_conformance.backend import UNKNOWN, Subject, distribution_version, live
 from multimargin_conformance.capabilities import ALL_DTYPES, narrowed
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
@@ -155,7 +155,8 @@ def _verdict(item: Item, result: Result, under_test: Subject) -> Verdict:
 
 
 def _described(under_test: Subject, dtype: str) -> str:
-    return " ".join(word for word in (under_test.name, under_test.version, under_test.device, dtype) if word)
+    words = (under_test.name, under_test.version, under_test.device, dtype)
+    return " ".join(word for word in words if word not in ("", UNKNOWN))
 
 
 def _replay(item: Item, under_test: Subject) -> str:

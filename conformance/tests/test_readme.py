@@ -7,7 +7,9 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +93,18 @@ def test_the_shown_replay_command_fails_again() -> None:
 def test_the_right_kernel_is_accepted() -> None:
     done = _check("py:examples/right_kernel.py:Kernel")
     assert (done.returncode, "FAIL" in done.stdout) == (0, False)
+
+
+def test_finite_differences_do_not_see_the_fault() -> None:
+    space: dict[str, Any] = {}
+    exec((ROOT / "examples" / "wrong_kernel.py").read_text(encoding="utf-8"), space)
+    kernel, rng, step = space["Kernel"](), np.random.default_rng(0), 1e-7
+    for p in (1, 2):
+        x, y, along = rng.standard_normal((8, 5)), rng.integers(0, 5, 8), rng.standard_normal((8, 5))
+        options: dict[str, Any] = {"p": p, "margin": 1.0, "weight": rng.random(5), "reduction": "sum"}
+        ahead, behind = (kernel.forward(x + s * along, y, **options) for s in (step, -step))
+        slope = (kernel.backward(np.array(1.0), x, y, **options) * along).sum()
+        assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-6)  # README: it "finds nothing"
 
 
 def test_the_kernels_differ_in_one_character() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.resources import files
@@ -95,6 +96,13 @@ def read(path: Path) -> Report:
     if path.stat().st_size > LARGEST_FILE:
         raise ReportFileError(f"{path} has {path.stat().st_size} bytes, but should have at most {LARGEST_FILE}")
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        return from_json(json.loads(text, parse_float=_finite, parse_constant=_finite))
     except (ValueError, RecursionError) as error:
         raise ReportFileError(f"{path}: {error}") from error
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a finite number")
+    return number

@@ -10,6 +10,8 @@ from tabulate import tabulate
 from multimargin_reports.model import Report, Verdict
 
 MOST_FAILURES = 12  # clauses printed in full; the JSON report has all
+MOST_LINES = 20  # of one message
+LONGEST = 1000  # characters of one text that are printed
 
 
 def render(report: Report) -> str:
@@ -23,10 +25,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
+def one_line(text: str) -> str:
+    """Return text on one line of bounded length: a name or message must not look like a line of the report."""
+    shortened = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return printable(shortened).replace("\n", "\\n")
+
+
 def describe(report: Report) -> str:
     """Return name and version of the backend, and its device."""
     backend = report.backend
-    return " ".join(str(backend[key]) for key in ("name", "version", "device") if backend.get(key))
+    words = [one_line(str(backend[key])) for key in ("name", "version", "device") if backend.get(key)]
+    return " ".join(word for word in words if word != "unknown")
 
 
 def _head(report: Report) -> str:
@@ -55,7 +64,7 @@ def _failures(report: Report) -> Iterator[str]:
     """Yield one block a failed clause: its first failure in full, and how many more there are."""
     clauses: dict[str, list[Verdict]] = {}
     for verdict in report.failures:
-        clauses.setdefault(verdict.label, []).append(verdict)
+        clauses.setdefault(one_line(verdict.label), []).append(verdict)
     for label, verdicts in list(clauses.items())[:MOST_FAILURES]:
         yield _block(report, label, verdicts)
     if len(clauses) > MOST_FAILURES:
@@ -67,25 +76,27 @@ def _block(report: Report, label: str, verdicts: list[Verdict]) -> str:
     dtypes = ", ".join(dict.fromkeys(v.dtype for v in verdicts))
     lines = [f"FAIL {label} ({first.level}): {len(verdicts)} of {_total(report, label)} checks, {dtypes}"]
     if first.failure:
-        lines += [f"  {line}" for line in first.failure.message.splitlines()]
-        lines += [f"  call:   {first.failure.call}"] if first.failure.call else []
-        lines += [f"  replay: {first.failure.replay}"]
+        lines += [f"  {one_line(line)}" for line in first.failure.message.splitlines()[:MOST_LINES]]
+        lines += [f"  call:   {one_line(first.failure.call)}"] if first.failure.call else []
+        lines += [f"  replay: {one_line(first.failure.replay)}"]
     return "\n".join(lines)
 
 
 def _total(report: Report, label: str) -> int:
-    return sum(v.label == label for v in report.verdicts)
+    return sum(one_line(v.label) == label for v in report.verdicts)
 
 
 def _behaviours(report: Report) -> str:
     found: dict[tuple[str, str], dict[str, list[str]]] = {}
     for b in report.behaviours:
-        found.setdefault((b.name, b.clause), {}).setdefault(b.part, []).extend(b.answers)
+        answers = [one_line(answer) for answer in b.answers]
+        found.setdefault((one_line(b.name), b.clause), {}).setdefault(b.part, []).extend(answers)
     rows = [
         [name, *(", ".join(dict.fromkeys(parts.get(part, ["-"]))) for part in ("loss", "gradient")), clause]
         for (name, clause), parts in found.items()
     ]
-    return tabulate(rows, headers=["behaviour", "loss", "gradient", "clause"], tablefmt="simple") if rows else ""
+    headers = ["behaviour", "loss", "gradient", "clause"]
+    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True) if rows else ""
 
 
 def _accuracy(report: Report) -> str:
@@ -113,6 +124,6 @@ def _foot(report: Report) -> str:
     if not report.valid:
         return f"INVALID: {report.planned} planned, {counts}; this run proves nothing"
     if report.conformant:
-        return f"CONFORMANT to {report.claim}: {counts}"
-    clauses = list(dict.fromkeys(v.label for v in report.failures))
-    return f"NOT CONFORMANT to {report.claim}: {counts}; clauses {', '.join(clauses)}"
+        return f"CONFORMANT to {one_line(report.claim)}: {counts}"
+    clauses = dict.fromkeys(one_line(v.label) for v in report.failures)
+    return f"NOT CONFORMANT to {one_line(report.claim)}: {counts}; clauses {', '.join(clauses)}"

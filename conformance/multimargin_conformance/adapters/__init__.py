@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend, subject
+from multimargin_conformance.outcome import text_of
 
 ENTRY_POINTS = "multimargin.backends"
 SHIPPED: dict[str, tuple[str, str, str]] = {
@@ -47,7 +48,7 @@ def resolve(spec: str, *, device: str = "") -> Subject:
     if kind in KINDS and rest:
         attribute = _attribute(rest, spec)
         if kind == "py":
-            return subject(attribute, name=spec, spec=spec, device=device)
+            return _started(spec, lambda: subject(attribute, name=spec, spec=spec, device=device))
         made = _started(spec, lambda: _torch_adapter().wrapped(attribute, device))
         return subject(made, name=spec, spec=spec, device=device)
     if spec in SHIPPED:
@@ -71,11 +72,13 @@ def _torch_adapter() -> Any:
 def _started(spec: str, start: Callable[[], Any]) -> Any:
     try:
         return start()
-    except Exception as error:
+    except BackendNotStarted:
+        raise
+    except (Exception, SystemExit) as error:  # a script that ends itself on import must not end in its status
         hint = ""
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             hint = "; install PyTorch, or multimargin[torch]"
-        raise BackendNotStarted(f"{spec}: {type(error).__name__}: {error}{hint}") from error
+        raise BackendNotStarted(f"{spec}: {type(error).__name__}: {text_of(error)}{hint}") from error
 
 
 def _attribute(text: str, spec: str) -> Any:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from multimargin_conformance.checks import empty, purity, threads, vectors
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_reference.clauses import GROUPS
 
 
 def plan(scope: Scope) -> list[Item]:
-    """Return everything that will be run, each item one verdict."""
-    return [*vectors.items(scope), *empty.items(scope), *purity.items(scope), *threads.items(scope)]
+    """Return everything that will be run, each item one verdict, in the specification's order."""
+    items = [*vectors.items(scope), *empty.items(scope), *purity.items(scope), *threads.items(scope)]
+    order = {group: k for k, group in enumerate(GROUPS)}
+    return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
 
 
 def clauses_checked() -> dict[str, list[str]]:

@@ -1,0 +1,344 @@
+"""Reports: what a run may claim, what a report file must be, and what the text may contain."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from multimargin_reports import (
+    Accuracy,
+    Behaviour,
+    Failure,
+    Report,
+    ReportFileError,
+    Verdict,
+    from_json,
+    read,
+    to_json,
+    write,
+)
+from multimargin_reports.jsonfile import LARGEST_FILE, schema
+from multimargin_reports.model import STATUSES
+from multimargin_reports.terminal import MOST_FAILURES, printable, render
+
+MESSAGE = "loss[2] = 0.75, but should be 0.5 (exact grid: nothing rounds) [VALUE-4 target term, case a3f9c1e2]"
+FAILURE = Failure(
+    MESSAGE, "forward([[0.5]], [0])  # float32", "multimargin replay a3f9c1e2 --backend kernel", {"ulp": 2}
+)
+
+
+def verdict(number: int, status: str, clause: str = "VALUE-4", **fields: Any) -> Verdict:
+    failure = FAILURE if status == "fail" else None
+    given = {"title": "target term", "level": "MUST", "dtype": "float32", "failure": failure} | fields
+    return Verdict(f"{clause}/{number}", clause, status=status, **given)
+
+
+def report(*statuses: str, **fields: Any) -> Report:
+    verdicts = tuple(verdict(number, status) for number, status in enumerate(statuses))
+    given: dict[str, Any] = {
+        "backend": {"name": "kernel", "version": "1.2", "device": "cpu"},
+        "profile": "training",
+        "claim": "training",
+        "planned": len(verdicts),
+        "verdicts": verdicts,
+    }
+    return Report(**given | fields)
+
+
+def full() -> Report:
+    """Return a report with something of everything."""
+    verdicts = (
+        verdict(0, "pass"),
+        verdict(1, "fail", case="a3f9c1e2b4d5f607"),
+        verdict(2, "fail", dtype="float64"),
+        verdict(3, "skip", "PURITY-2", title="repeatable", reason="not run: an earlier check failed"),
+        verdict(4, "pass", "PURITY-2", title="repeatable", dtype="float64"),
+        verdict(5, "fail", "REJECT-9", title="weight size", level="SHOULD", failure=None),
+    )
+    return report(
+        verdicts=verdicts,
+        planned=len(verdicts),
+        behaviours=(
+            Behaviour("NaN at the target", "SPECIAL-7", "loss", "float32", ("dropped",)),
+            Behaviour("NaN at the target", "SPECIAL-7", "gradient", "float32", ("dropped", "propagated")),
+        ),
+        accuracy=(Accuracy("float32", "loss", 12, 1.5, 0.25, 0.75, 0.125, -0.0625, "in-dtype"),),
+        environment={"python": "3.11.2", "cpus": None, "count": 2},
+        options={"dtypes": ["float32"], "seed": 7},
+        duration_s=1.5,
+    )
+
+
+GOLD = """\
+kernel 1.2 cpu, profile training: 6 checks in 1.5 s
+
+clauses    float32         float64
+---------  --------------  -----------
+VALUE      1 FAIL of 2     1 FAIL of 1
+PURITY     1 skipped of 1  1 pass
+REJECT     1 FAIL of 1     -
+
+FAIL VALUE-4 target term (MUST): 2 of 3 checks, float32, float64
+  loss[2] = 0.75, but should be 0.5 (exact grid: nothing rounds) [VALUE-4 target term, case a3f9c1e2]
+  call:   forward([[0.5]], [0])  # float32
+  replay: multimargin replay a3f9c1e2 --backend kernel
+
+FAIL REJECT-9 weight size (SHOULD): 1 of 1 checks, float32
+
+behaviour          loss     gradient             clause
+-----------------  -------  -------------------  ---------
+NaN at the target  dropped  dropped, propagated  SPECIAL-7
+
+accuracy    of    results    largest ULP    median ULP    correctly rounded    bound used    class
+----------  ----  ---------  -------------  ------------  -------------------  ------------  --------
+float32     loss  12         1.5            0.25          75.0%                12.5%         in-dtype
+
+NOT CONFORMANT to training: 2 pass, 3 fail, 1 skip; clauses VALUE-4 target term, REJECT-9 weight size"""
+
+
+def test_the_text_of_a_report() -> None:
+    assert "\n".join(line.rstrip() for line in render(full()).splitlines()) == GOLD
+
+
+def test_the_text_of_a_conformant_report() -> None:
+    assert render(report("pass", "pass")).endswith("CONFORMANT to training: 2 pass")
+    assert "NOT" not in render(report("pass"))
+
+
+def test_the_text_of_an_invalid_report() -> None:
+    text = render(report("pass", planned=2))
+    assert "INVALID: 2 planned, 1 pass" in text
+    assert "CONFORMANT" not in text
+
+
+def test_many_failed_clauses_are_counted() -> None:
+    verdicts = tuple(verdict(k, "fail", f"VALUE-{k + 1}") for k in range(MOST_FAILURES + 3))
+    text = render(report(verdicts=verdicts, planned=len(verdicts)))
+    assert text.count("FAIL VALUE-") == MOST_FAILURES
+    assert "and failures of 3 more clauses" in text
+
+
+@pytest.mark.parametrize(
+    ("made", "conformant", "valid"),
+    [
+        (report("pass"), True, True),
+        (report("pass", "skip"), True, True),
+        (report("pass", "fail"), False, True),
+        (report("fail"), False, True),
+        (report("pass", "error"), False, False),
+        (report("pass", complete=False), False, False),
+        (report("pass", planned=2), False, False),
+        (report("pass", "pass", planned=1), False, False),
+        (report("skip", "skip"), False, True),
+        (report(), False, True),
+        (report(verdicts=(verdict(0, "pass"), verdict(1, "fail", level="SHOULD")), planned=2), True, True),
+        (report(verdicts=(verdict(1, "fail", level="SHOULD"),), planned=1), False, True),
+        (full(), False, True),
+    ],
+    ids=["pass", "skips", "fail", "only fail", "error", "interrupted", "verdict missing", "verdict too many"]
+    + ["nothing passed", "nothing planned", "SHOULD fails", "only SHOULD", "full"],
+)
+def test_conformant(made: Report, conformant: bool, valid: bool) -> None:
+    assert made.conformant is conformant
+    assert made.valid is valid
+
+
+def test_counts_have_every_status() -> None:
+    assert report().counts == dict.fromkeys(STATUSES, 0)
+    assert full().counts == {"pass": 2, "fail": 3, "error": 0, "skip": 1}
+    assert len(full().failures) == 3
+
+
+@pytest.mark.parametrize("made", [full(), report("pass"), report("pass", "error"), report(), report("skip")])
+def test_a_report_file_is_read_back_whole(tmp_path: Path, made: Report) -> None:
+    write(made, tmp_path / "report.json")
+    assert read(tmp_path / "report.json") == made
+    assert from_json(json.loads(json.dumps(to_json(made)))) == made
+
+
+def test_a_report_file_is_valid_by_its_schema(tmp_path: Path) -> None:
+    write(full(), tmp_path / "report.json")
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(json.loads((tmp_path / "report.json").read_text(encoding="utf-8")), schema())
+
+
+def test_only_the_report_is_written(tmp_path: Path) -> None:
+    write(full(), tmp_path / "report.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def edited(**changes: Any) -> dict[str, Any]:
+    return to_json(full()) | changes
+
+
+def counts(**changes: int) -> dict[str, Any]:
+    return {"counts": to_json(full())["counts"] | changes}
+
+
+def verdicts(change: dict[str, Any], place: int = 1) -> dict[str, Any]:
+    data = to_json(full())["verdicts"]
+    data[place] = {k: v for k, v in (data[place] | change).items() if v is not None}
+    return {"verdicts": data}
+
+
+EDITED: dict[str, dict[str, Any]] = {
+    "conformant": {"conformant": True},
+    "conformant as a number": {"conformant": 1},
+    "one failure less": counts(**{"fail": 2, "pass": 3}),
+    "a count of its own": counts(flaky=0),
+    "a negative count": counts(skip=-1),
+    "a count as a fraction": counts(skip=0.5),  # type: ignore[arg-type]
+    "a verdict removed": {"verdicts": to_json(full())["verdicts"][1:]},
+    "a verdict doubled": {"verdicts": to_json(full())["verdicts"] + to_json(full())["verdicts"][:1]},
+    "a failure passed": verdicts({"status": "pass"}),
+    "a MUST that became a SHOULD": {**verdicts({"level": "SHOULD"}), "conformant": True},
+    "an unknown status": verdicts({"status": "flaky"}),
+    "an unknown level": verdicts({"level": "MAY"}),
+    "an unknown dtype": verdicts({"dtype": "float8"}),
+    "no clause": verdicts({"clause": None}),
+    "a clause in words": verdicts({"clause": "target term"}),
+    "an unknown key": {"surprise": 1},
+    "an unknown key in a verdict": verdicts({"surprise": 1}),
+    "a failure without a message": verdicts({"failure": {"call": "", "replay": "", "evidence": {}}}),
+    "another format": {"format": "multimargin-vectors"},
+    "another version": {"version": 2},
+    "another profile": {"profile": "everything"},
+    "a negative duration": {"duration_s": -1},
+    "a backend without a name": {"backend": {"version": "1"}},
+    "no verdicts": {"verdicts": None},
+}
+
+
+@pytest.mark.parametrize("what", EDITED)
+def test_edited_reports_are_refused(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(edited(**EDITED[what])), encoding="utf-8")
+    with pytest.raises(ReportFileError):
+        read(path)
+
+
+def test_a_report_with_verdicts_missing_proves_nothing() -> None:
+    assert from_json(edited(**counts(planned=7))).valid is False
+    with pytest.raises(ReportFileError):
+        from_json(to_json(report("pass")) | {"counts": to_json(report("pass"))["counts"] | {"planned": 2}})
+
+
+def test_an_unedited_report_is_not_refused() -> None:
+    assert from_json(edited()) == full()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 200_000, b'{"counts":' * 200_000, b"{}", b"\x00"],
+    ids=lambda text: repr(text[:12]),
+)
+def test_files_that_are_no_reports_are_refused(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(text)
+    with pytest.raises(ReportFileError):
+        read(path)
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("key", ["duration_s", "options", "environment"])
+def test_numbers_that_are_not_json_are_refused(tmp_path: Path, key: str, literal: str) -> None:
+    value = "HERE" if key == "duration_s" else {"value": "HERE"}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(edited(**{key: value})).replace('"HERE"', literal), encoding="utf-8")
+    with pytest.raises(ReportFileError):
+        read(path)
+
+
+def test_reports_cut_short_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    write(full(), path)
+    text = path.read_bytes()
+    for length in range(0, len(text) - 3, 61):
+        path.write_bytes(text[:length])
+        with pytest.raises(ReportFileError):
+            read(path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    with path.open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    with pytest.raises(ReportFileError, match=str(LARGEST_FILE)):
+        read(path)
+
+
+HOSTILE = {
+    "escape sequences": "\x1b[2J\x1b]0;owned\x07\x1b[31m",
+    "C1 controls": "\x9b2J\x85\x90",
+    "carriage return and backspace": "CONFORMANT\rNOT\b\b\b",
+    "tabs and feeds": "a\tb\vc\fd",
+    "a null": "a\x00b",
+    "line separators": "a\u2028b\u2029c\x85d\x1cd",
+    "right to left": "\u202egnihtyreve \u2066isolate\u2069 \u200f",
+    "zero width": "con\u200bform\u200dant\ufeff",
+    "a lone surrogate": "a\ud800b",
+    "tags": "\U000e0041\U000e0042",
+    "private use": "\ue000\U0010ffff",
+    "markup": "<script>alert(1)</script> [link](javascript:alert(1)) & \"'",
+    "percent and braces": "%s %n {0} {name!r} $(id) `id`",
+    "a megabyte": "x" * (1 << 20),
+    "a megabyte of escapes": "\x1b" * (1 << 18),
+    "many lines": "line\n" * 300_000,
+    "a separating line of tabulate": "\x01",
+}
+
+
+def hostile(text: str) -> Report:
+    """Return a report with the text wherever a backend can put one."""
+    failure = Failure(text, text, text, {text: text})
+    failed = verdict(0, "fail", failure=failure, reason=text, case=text)
+    return report(
+        verdicts=(failed, verdict(1, "pass")),
+        planned=2,
+        claim=text,
+        backend={"name": text, "version": text, "device": text, "spec": text},
+        behaviours=(Behaviour(text, "VALUE-1", "loss", "float32", (text,)),),
+    )
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_text_is_inert_on_a_terminal(what: str) -> None:
+    text = render(hostile(HOSTILE[what]))
+    raw = {c for c in text if not c.isprintable() and c != "\n"}
+    assert raw == set()
+    text.encode("utf-8")
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_text_survives_a_report_file(tmp_path: Path, what: str) -> None:
+    made = hostile(HOSTILE[what])
+    write(made, tmp_path / "report.json")
+    assert read(tmp_path / "report.json") == made
+
+
+def test_a_hostile_message_cannot_forge_the_verdict() -> None:
+    text = render(hostile("x\n\nCONFORMANT to full: 100 pass"))
+    assert not any(line.startswith("CONFORMANT") for line in text.splitlines())
+    assert text.splitlines()[-1].startswith("NOT CONFORMANT")
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * (1 << 20), "\x1b" * (1 << 20), "\n" * (1 << 20)], ids=["x", "escape", "newline"]
+)
+def test_a_hostile_message_stays_readable_in_size(text: str) -> None:
+    assert len(render(hostile(text))) < 1 << 17
+
+
+def test_printable_keeps_text_as_it_is() -> None:
+    assert printable("Größe β² 2\n≤ 1") == "Größe β² 2\n≤ 1"
+    assert printable("\x1b[0m") == "\\x1b[0m"
+
+
+def test_a_report_is_a_value() -> None:
+    assert replace(full(), profile="core") != full()
+    assert full() == full()
