@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from multimargin_vectors.model import Vector
+from multimargin_reference.case import Case
 
 ALL_DTYPES = ("float16", "bfloat16", "float32", "float64")
 REDUCTIONS = ("none", "mean", "sum")
@@ -18,7 +19,8 @@ class Capabilities:
     """What a backend offers; everything that it does not offer is left out and limits the claim.
 
     dtypes, p, reductions, shapes: out of ALL_DTYPES, (1, 2), REDUCTIONS and SHAPES. gradient: whether backward counts.
-    permissions: out of PERMISSIONS; declared, recorded and used in judging. Raises ValueError for an unknown value.
+    permissions: out of PERMISSIONS; declared, recorded and used in judging. Raises ValueError for an unknown
+    value, and where one of the first four is empty.
     """
 
     dtypes: tuple[str, ...] = ALL_DTYPES
@@ -34,17 +36,18 @@ class Capabilities:
             values = tuple(getattr(self, name))
             if name == "permissions":
                 values = tuple(v.replace("_", "-") for v in values)
+            if not values and name != "permissions":
+                raise ValueError(f"capabilities.{name} is empty: nothing could be checked")
             for value in values:
                 if value not in allowed:
                     raise ValueError(f"capabilities.{name} has {value!r}, but should be out of {allowed}")
             object.__setattr__(self, name, values)  # lists and underscores are accepted, one form is kept
 
-    def leaves_out(self, vector: Vector) -> str:
-        """Return why a vector's call is not for this backend ("" if it is).
+    def leaves_out(self, case: Case) -> str:
+        """Return why a call is not for this backend ("" if it is).
 
         Calls that must be rejected for another reason than what is left out are kept.
         """
-        case = vector.case
         if case.p in (1, 2) and case.p not in self.p:
             return f"p = {case.p} not declared"
         if case.reduction in REDUCTIONS and case.reduction not in self.reductions:
@@ -60,7 +63,7 @@ class Capabilities:
         """What is left out, in words, for the claim (dtypes and gradient aside)."""
         words = []
         if len(self.p) < 2:
-            words.append(f"p = {self.p[0]} only" if self.p else "no p")
+            words.append(f"p = {self.p[0]} only")
         if len(self.reductions) < len(REDUCTIONS):
             words.append(f"reduction {' and '.join(self.reductions)} only")
         if len(self.shapes) < len(SHAPES):
@@ -83,12 +86,14 @@ def narrowed(capabilities: Capabilities, only: Iterable[str]) -> Capabilities:
 
 
 def _narrowed(capabilities: Capabilities, key: str, values: tuple[str, ...]) -> Capabilities:
-    if key == "p":
-        if not set(values) <= {"1", "2"}:
-            raise ValueError(f"--only p={','.join(values)}, but should be 1 or 2")
-        return replace(capabilities, p=tuple(int(v) for v in values))
-    if key == "reduction":
-        return replace(capabilities, reductions=values)
-    if key == "dtype":
-        return replace(capabilities, dtypes=values)
-    return replace(capabilities, shapes=values)
+    """Keep of what is declared what is asked for; a limit never adds anything."""
+    if key == "p" and not set(values) <= {"1", "2"}:
+        raise ValueError(f"--only p={','.join(values)}, but should be 1 or 2")
+    name = key if key == "p" else f"{key}s"
+    wanted: dict[str, Any] = {name: tuple(map(int, values)) if key == "p" else values}
+    asked = getattr(replace(capabilities, **wanted), name)  # refuses unknown values
+    declared = getattr(capabilities, name)
+    kept: dict[str, Any] = {name: tuple(value for value in declared if value in asked)}
+    if not kept[name]:
+        raise ValueError(f"--only {key}={','.join(values)}, but the backend declares {declared} only")
+    return replace(capabilities, **kept)

@@ -16,7 +16,7 @@ from multimargin_reference.formats import DTYPES
 from multimargin_vectors.splitmix import integers
 
 LARGEST_ARRAY = 1 << 24  # elements; a recipe from an untrusted file must not exhaust memory
-INTEGER_DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "int32", "int64", "bool")}
+INTEGER_DTYPES = {name: np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "int64", "bool")}
 ARRAY_DTYPES: dict[str, np.dtype[Any]] = {**DTYPES, **INTEGER_DTYPES}
 
 

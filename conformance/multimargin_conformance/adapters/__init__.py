@@ -48,7 +48,8 @@ def resolve(spec: str, *, device: str = "") -> Subject:
     if kind in KINDS and rest:
         attribute = _attribute(rest, spec)
         if kind == "py":
-            return _started(spec, lambda: subject(attribute, name=spec, spec=spec, device=device))
+            started: Subject = _started(spec, lambda: subject(attribute, name=spec, spec=spec, device=device))
+            return started
         made = _started(spec, lambda: _torch_adapter().wrapped(attribute, device))
         return subject(made, name=spec, spec=spec, device=device)
     if spec in SHIPPED:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from multimargin_reference.case import Case
 
+CLASSES = "input along classes"
 Layout = Callable[[NDArray[Any]], NDArray[Any]]
 
 
@@ -32,6 +33,16 @@ def reversed_(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view with negative strides along each axis."""
     back = tuple(slice(None, None, -1) for _ in array.shape)
     return np.array(array[back])[back] if array.ndim else array.copy()
+
+
+def rows_reversed(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view with a negative stride along the first axis only."""
+    return np.array(array[::-1])[::-1] if array.ndim else array.copy()
+
+
+def columns_reversed(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view with a negative stride along the last axis only."""
+    return np.array(array[..., ::-1])[..., ::-1] if array.ndim else array.copy()
 
 
 def unaligned(array: NDArray[Any]) -> NDArray[Any]:
@@ -60,6 +71,8 @@ LAYOUTS: dict[str, Layout] = {
     "in Fortran order": fortran,
     "with gaps": every_other,
     "with negative strides": reversed_,
+    "with a negative stride along rows": rows_reversed,
+    "with a negative stride along classes": columns_reversed,
     "unaligned": unaligned,
     "in the middle of a larger array": offset,
 }
@@ -68,8 +81,11 @@ LAYOUTS: dict[str, Layout] = {
 def constant(case: Case, name: str) -> Case:
     """Return a case in which one argument is the same all along its first axis, as a view with a zero stride.
 
-    A row of logits, a target, a weight or a factor is repeated; 0-d and empty arguments are left as they are.
+    A row of logits, a target, a weight or a factor is repeated; 0-d and empty arguments are left as they are. The name
+    CLASSES stands for logits that are the same all along their last axis.
     """
+    if name == CLASSES:
+        return replace(case, input=np.broadcast_to(case.input[..., :1], case.input.shape))
     array: NDArray[Any] = getattr(case, name)
     if not array.ndim or not array.size:
         return case

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import multimargin_vectors
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import LAYOUTS, constant, read_only
+from multimargin_conformance.checks.layouts import CLASSES, LAYOUTS, constant, read_only
 from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import Result, Session, result_of
@@ -25,7 +25,7 @@ from multimargin_vectors import Vector
 from multimargin_vectors.draft import has_kink, uniform
 
 CASES = 16  # vectors a check and dtype, spread over the exact ones
-TERMS = 61
+TERMS = (61, 4099)
 REPEATS = 4
 
 Test = Callable[[Session, Vector, str], Finding | None]
@@ -42,7 +42,7 @@ def items(scope: Scope) -> Iterator[Item]:
 
 def chosen(scope: Scope, dtype: str) -> list[Vector]:
     """Return vectors of the exact tier with several rows where possible, spread evenly over all there are."""
-    vectors = [v for v in _exact_vectors(dtype) if not scope.capabilities.leaves_out(v)]
+    vectors = [v for v in _exact_vectors(dtype) if not scope.capabilities.leaves_out(v.case)]
     step = max(1, len(vectors) // CASES)
     return vectors[::step][:CASES]
 
@@ -97,11 +97,12 @@ def _repeatable(session: Session, vector: Vector, part: str) -> Finding | None:
 
 
 def _many_terms(case: Case) -> Case:
-    """Return a call with the case's options and rows of 61 classes, in which every order of summation rounds."""
+    """Return a call with the case's options and rows of many classes, in which every order of summation rounds."""
     rows = case.target.size
-    x = uniform(rows, (rows, TERMS)).astype(case.input.dtype)
-    target = (case.target.reshape(-1) * 7) % TERMS
-    weight = None if case.weight is None else np.resize(case.weight, TERMS)
+    terms = TERMS[rows % 2]
+    x = uniform(rows, (rows, terms)).astype(case.input.dtype)
+    target = (case.target.reshape(-1) * 7) % terms
+    weight = None if case.weight is None else np.resize(case.weight, terms)
     if case.input.ndim == 1:
         return replace(case, input=x[0], target=target[0], weight=weight)
     return replace(case, input=x, target=target, weight=weight)
@@ -174,9 +175,10 @@ def _layout(session: Session, vector: Vector, part: str) -> Finding | None:
 
 def _zero_strides(session: Session, vector: Vector, part: str) -> Finding | None:
     """One argument at a time is a broadcast view, so that each row still has a result of its own."""
-    for name in _arrays(vector.case, part):
+    for name in (*_arrays(vector.case, part), *([CLASSES] if vector.case.margin else [])):  # margin 0: kinks
         case = constant(vector.case, name)
-        observation = session.function(part)(case, **{name: getattr(case, name)})
+        argument = "input" if name == CLASSES else name
+        observation = session.function(part)(case, **{argument: getattr(case, argument)})
         expected = _constant_expectation(vector.id, part, name)
         if finding := judge(part, observation, expected, f"{name} with zero strides"):
             return finding

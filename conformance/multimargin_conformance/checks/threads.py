@@ -6,46 +6,68 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.purity import chosen, expected_part
+from multimargin_conformance.checks.sizes import call as planned_call
+from multimargin_conformance.checks.sizes import expectation as plan_values
+from multimargin_conformance.checks.sizes import plans
 from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.session import Result, Session, result_of
-from multimargin_vectors import Vector
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures
 
 THREADS = 4
 ROUNDS = 12
+ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
 SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter: short, so that calls interleave
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call to be made again and again, and what is legal for it."""
+
+    case: Case
+    expected: Enclosures
+    name: str
 
 
 def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a dtype and part."""
     for dtype in scope.dtypes:
         for part in ("loss", "gradient") if scope.gradient else ("loss",):
-            if vectors := chosen(scope, dtype):
-                yield _item(dtype, part, vectors)
+            mixed = [Call(v.case, expected_part(v, part), f"vector {v.id}") for v in chosen(scope, dtype)]
+            alike = [
+                Call(case, expected_part(plan_values(plan), part), plan.name)
+                for plan in plans(dtype)
+                if plan.shape == ALIKE and not scope.capabilities.leaves_out(case := planned_call(plan))
+            ]
+            for name, calls in (("threads", mixed), ("threads-one-shape", alike)):
+                if calls:
+                    yield _item(dtype, part, name, calls)
 
 
-def _item(dtype: str, part: str, vectors: list[Vector]) -> Item:
+def _item(dtype: str, part: str, name: str, calls: list[Call]) -> Item:
     def run(session: Session) -> Result:
         with _switching_often(), ThreadPoolExecutor(THREADS) as pool:
-            findings = list(pool.map(lambda k: _thread(session, vectors, part, k), range(THREADS)))
+            findings = list(pool.map(lambda k: _thread(session, calls, part, k), range(THREADS)))
         return result_of(next((f for f in findings if f), None))
 
-    return Item(f"PURITY-3/{dtype}/threads/{part}", "PURITY-3", dtype, part, run)
+    return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run)
 
 
-def _thread(session: Session, vectors: list[Vector], part: str, offset: int) -> Finding | None:
-    """Call with every vector in turn, each thread beginning elsewhere."""
+def _thread(session: Session, calls: list[Call], part: str, offset: int) -> Finding | None:
+    """Make every call in turn, each thread beginning elsewhere."""
     with np.errstate(all="ignore"):  # the caller's settings do not reach a new thread
-        for step in range(ROUNDS * len(vectors) // THREADS):
-            vector = vectors[(step + offset * len(vectors) // THREADS) % len(vectors)]
-            observation = session.function(part)(vector.case)
-            why = f"{THREADS} threads call at once; vector {vector.id}"
-            if finding := judge(part, observation, expected_part(vector, part), why):
+        for step in range(ROUNDS * len(calls) // THREADS):
+            call = calls[(step + offset * len(calls) // THREADS) % len(calls)]
+            observation = session.function(part)(call.case)
+            why = f"{THREADS} threads call at once; {call.name}"
+            if finding := judge(part, observation, call.expected, why):
                 return finding
     return None
 

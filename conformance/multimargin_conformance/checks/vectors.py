@@ -38,7 +38,7 @@ def clauses() -> dict[str, list[str]]:
 def items(scope: Scope) -> Iterator[Item]:
     """Yield the items of all vectors in scope."""
     for vector in multimargin_vectors.load():
-        if vector.dtype in scope.dtypes and not scope.capabilities.leaves_out(vector):
+        if vector.dtype in scope.dtypes and not scope.capabilities.leaves_out(vector.case):
             yield from vector_items(vector, scope)
 
 

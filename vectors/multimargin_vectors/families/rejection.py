@@ -28,6 +28,7 @@ def drafts() -> Iterator[Draft]:
     yield from _target_shapes()
     yield from _weights()
     yield from _inputs()
+    yield from _in_every_context()
 
 
 def _targets() -> Iterator[Draft]:
@@ -149,6 +150,53 @@ def _inputs() -> Iterator[Draft]:
     for name, x, y in ranks:
         yield _reject("REJECT-12", name, x, y)
         yield _reject("REJECT-12", f"{name}, none", x, y, reduction="none")
+
+
+def _in_every_context() -> Iterator[Draft]:
+    """Each kind of mistake in calls that have a path of their own: no rows, one row, one class, N = C, weights, ..."""
+    empty = np.zeros((0,), dtype=np.int64)
+    contexts: tuple[tuple[str, Any, Any, dict[str, Any]], ...] = (
+        ("no rows", np.zeros((0, 3)), empty, {}),
+        ("one row", X[:1], [1], {"reduction": "none"}),
+        ("one class", [[0.5], [1.5]], [0, 0], {"reduction": "sum"}),
+        ("N = C", X[:3], [1, 2, 0], {}),
+        ("no batch", X[0], 1, {}),
+        ("weighted", X, Y, {"w": [1.0, 2.0, 0.5]}),
+        ("weighted, p = 2, none", X, Y, {"w": [1.0, 2.0, 0.5], "p": 2, "reduction": "none"}),
+        ("p = 2, sum", X, Y, {"p": 2, "reduction": "sum"}),
+        ("none", X, Y, {"reduction": "none"}),
+    )
+    for name, x, y, options in contexts:
+        classes = np.shape(x)[-1]
+        without_p = {k: v for k, v in options.items() if k != "p"}
+        for p in (3, 0, 1.5, 257, 1.0000001, 2**32 + 1):
+            yield _reject("REJECT-1", f"{name}: p = {p}", x, y, p=p, **without_p)
+        for reduction in ("average", "m", "mea", "none mean"):
+            yield _reject("REJECT-2", f"{name}: {reduction!r}", x, y, **{**options, "reduction": reduction})
+        for size in (classes + 1, classes + 7, 2 * classes, 3 * classes):
+            yield _reject("REJECT-9", f"{name}: {size} weights", x, y, **{**options, "w": np.ones(size)})
+        yield _reject("REJECT-10", f"{name}: weights (1, C)", x, y, **{**options, "w": np.ones((1, classes))})
+        floats: Any = np.array(y, dtype=np.float64)
+        for dtype in ("float16", "float32") if np.size(y) else ():  # an empty target may have any dtype, as in NumPy
+            changes = {"target": floats.astype(dtype)}
+            yield _reject("REJECT-8", f"{name}: {dtype} targets", x, y, changes=changes, **options)
+        if np.size(y):
+            last = np.array(y).reshape(-1)
+            for clause, bad in (("REJECT-3", -1), ("REJECT-4", classes), ("REJECT-5", 2**32)):
+                last[-1] = bad
+                yield _reject(clause, f"{name}: target {bad}", x, last.reshape(np.shape(y)).copy(), **options)
+    yield _reject("REJECT-6", "two targets for one row", X[:1], [1, 2])
+    yield _reject("REJECT-6", "no target for one row, none", X[:1], empty, reduction="none")
+    yield _reject("REJECT-7", "targets (0, 1) for no rows", np.zeros((0, 3)), np.zeros((0, 1), dtype=np.int64))
+    yield _reject("REJECT-12", "input (0, 2, 3)", np.zeros((0, 2, 3)), empty)
+    for bad, dtype in ((-1, "int32"), (3, "int32"), (3, "uint8"), (-1, "int8")):
+        clause = "REJECT-3" if bad < 0 else "REJECT-4"
+        target = np.array([1, 2, 0, bad], dtype=dtype)
+        yield _reject(clause, f"{dtype} target {bad}", X, Y, changes={"target": target})
+    for classes in (17, 65, 129):
+        for clause, bad in (("REJECT-3", -1), ("REJECT-4", classes), ("REJECT-5", 256 + classes // 2)):
+            x = Sparse("float64", (2, classes), 0.25, {1: 0.5})
+            yield _reject(clause, f"target {bad} of {classes} classes", x, [0, bad])
 
 
 def _reject(clause: str, comment: str, x: Any, y: Any, **fields: Any) -> Draft:

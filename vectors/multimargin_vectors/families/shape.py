@@ -145,11 +145,19 @@ def _unusual() -> Iterator[Draft]:
         "gradient_clauses": ("DTYPE-4",),
         "dtypes": SINGLE_AND_DOUBLE,
     }
-    for dtype in ("int32", "int16", "int8", "uint8"):
+    for dtype in ("int32", "int16", "int8", "uint8", "uint16"):
         changes = {"target": np.array([1, 2], dtype=dtype)}
-        yield Draft(
-            ("DTYPE-4",), f"{dtype} targets", x, [1, 2], behaviour=f"{dtype} targets", changes=changes, **common
-        )
+        for w in (None, [0.25, 2.0, 0.5, 8.0]):
+            yield Draft(
+                ("DTYPE-4",),
+                f"{dtype} targets{', weighted' if w else ''}",
+                x,
+                [1, 2],
+                w=w,
+                behaviour=f"{dtype} targets",
+                changes=changes,
+                **common,
+            )
     for reduction in REDUCTIONS:
         yield Draft(
             ("DTYPE-4",),
@@ -159,6 +167,17 @@ def _unusual() -> Iterator[Draft]:
             reduction=reduction,
             behaviour="p = 1.0",
             changes={"p": 1.0},
+            **common,
+        )
+        yield Draft(
+            ("DTYPE-4",),
+            f"p = 2.0, {reduction}",
+            x,
+            [1, 2],
+            p=2,
+            reduction=reduction,
+            behaviour="p = 2.0",
+            changes={"p": 2.0},
             **common,
         )
         yield from _one_target(reduction)
@@ -197,12 +216,14 @@ def _one_target(reduction: str) -> Iterator[Draft]:
             ("(1, C) logits and a () target", ROW, 1, row.reshape(1, -1)),
             ("a 0-d logit", [0.5], 0, np.array(0.5, dtype=dtype)),
         )
-        for name, x, y, called in calls:
+        for (name, x, y, called), p in product(calls, (1, 2)):
             yield Draft(
                 ("DTYPE-4",),
-                f"{name}, {reduction}",
+                f"{name}, p = {p}, {reduction}",
                 x,
                 y,
+                p=p,
+                w=None if p == 1 or called.ndim == 0 else [0.5, 2.0, 0.25, 4.0],
                 reduction=reduction,
                 g="absent",
                 behaviour=name,

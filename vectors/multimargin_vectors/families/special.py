@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 from multimargin_reference.formats import FORMATS
 from multimargin_vectors.draft import ALL, SINGLE_AND_DOUBLE, Draft
@@ -16,6 +17,8 @@ ROW = [0.5, 1.75, -0.25, 1.125]
 def drafts() -> Iterator[Draft]:
     """Yield the drafts of this family."""
     yield from _infinite()
+    yield from _signed_infinite()
+    yield from _factors()
     yield from _undefined()
     yield from _margins()
     for dtype in ALL:
@@ -66,6 +69,110 @@ def _infinite() -> Iterator[Draft]:
             [0, 1],
             gradient_clauses=("SPECIAL-4",),
             **common,  # type: ignore[arg-type]
+        )
+
+
+def _signed_infinite() -> Iterator[Draft]:
+    """An infinite hinge or weight keeps the weight's sign; a NaN weight of an active row cannot be ignored."""
+    for p, w in product((1, 2), ([-2.0, 1.0, 1.0, 1.0], [2.0, 1.0, 1.0, 1.0])):
+        for x in ([[0.5, INF, -0.25, 1.125]], [[-INF, 0.5, -0.25, 1.125]]):
+            yield Draft(
+                ("SPECIAL-2",) if x[0][1] == INF else ("SPECIAL-4",),
+                f"an infinite hinge times the weight {w[0]}, p = {p}, logits {x[0]}",
+                x,
+                [0],
+                p=p,
+                w=w,
+                gradient_clauses=("SPECIAL-2",),
+                flags=("infinity",),
+            )
+    for p, odd in product((1, 2), (INF, -INF, NAN)):
+        yield Draft(
+            ("WEIGHT-1",),
+            f"the weight {odd} of an active row, p = {p}",
+            [ROW, ROW],
+            [0, 1],
+            p=p,
+            w=[odd, 1.0, 2.0, 4.0],
+            reduction="none",
+            gradient_clauses=("WEIGHT-1",),
+            flags=("weight-class",),
+        )
+    for p, odd in product((1, 2), (INF, -INF, NAN)):
+        yield Draft(
+            ("VALUE-1",) if p == 1 else ("VALUE-2",),
+            f"grad_output {odd} of one row, p = {p}",
+            [ROW, ROW],
+            [0, 0],
+            p=p,
+            g=[odd, 1.0],
+            reduction="none",
+            gradient_clauses=("GRADIENT-8", "GRADIENT-9"),
+            flags=("grad-output",),
+        )
+
+
+def _factors() -> Iterator[Draft]:
+    """Weights, factors and terms far from 1, in range all the same: nothing may clamp, drop or square them away."""
+    for p, size in product((1, 2), (-20, -12, 10)):
+        common: dict[str, Any] = {"p": p, "wanted": "exact", "dtypes": SINGLE_AND_DOUBLE}
+        yield Draft(
+            ("WEIGHT-1",),
+            f"the weight 2**{size}, p = {p}",
+            [ROW],
+            [0],
+            w=[2.0**size, 1.0, 1.0, 1.0],
+            flags=("weight-class",),
+            gradient_clauses=("GRADIENT-7",),
+            **common,
+        )
+    for p, g in product((1, 2), (2.0**-40, -(2.0**-30), -(2.0**-20), 64.0, 2.0**17, -(2.0**24))):
+        yield Draft(
+            ("VALUE-1",) if p == 1 else ("VALUE-2",),
+            f"grad_output {g}, p = {p}",
+            [ROW],
+            [0],
+            p=p,
+            g=g,
+            wanted="exact",
+            dtypes=SINGLE_AND_DOUBLE,
+            flags=("grad-output",),
+            gradient_clauses=("GRADIENT-8",),
+        )
+    for size in (-60, -40, -20, 20, 40, 60):
+        yield Draft(
+            ("SPECIAL-6",) if size > 0 else ("VALUE-2",),
+            f"terms about 2**{size}, p = 2",
+            [[2.0**size, 3 * 2.0**size, 0.0, -(2.0**size)]],
+            [2],
+            p=2,
+            margin=0.0,
+            dtypes=SINGLE_AND_DOUBLE,
+            flags=("range",),
+            gradient_clauses=("GRADIENT-2",),
+        )
+    yield Draft(
+        ("GRADIENT-2",),
+        "a square below the subnormals, its derivative is not",
+        [[2.0**-90, 3 * 2.0**-90, 0.0, -(2.0**-90)]],
+        [2],
+        p=2,
+        margin=0.0,
+        dtypes=("float32",),
+        flags=("range",),
+        gradient_clauses=("GRADIENT-2",),
+        group="GRADIENT",
+    )
+    for margin in (1.0, -8.0, -1.0):
+        yield Draft(
+            ("VALUE-6",),
+            f"all logits zero, margin {margin}",
+            [[0.0] * 4] * 2,
+            [0, 3],
+            margin=margin,
+            flags=("margin",),
+            gradient_clauses=("GRADIENT-1",),
+            wanted="exact",
         )
 
 

@@ -1,0 +1,133 @@
+"""Every size class with every combination of p, reduction and weights: what is right when small and wrong when large.
+
+The calls are made here, not stored: random numbers on a grid that uses nearly all bits of the dtype, judged by the fast
+enclosures of grids. Margin, targets, grad_output, density and memory layout take turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.layouts import LAYOUTS, read_only
+from multimargin_conformance.judge import Finding, call_text, judge
+from multimargin_conformance.session import Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Values
+from multimargin_reference.formats import DTYPES
+from multimargin_reference.grid_enclosure import grid_values
+from multimargin_vectors.splitmix import integers, words
+
+WIDE = ((1, 17), (2, 17), (3, 33), (3, 48), (4, 65), (3, 100), (3, 129), (5, 257), (3, 513), (2, 1000), (3, 1025))
+TALL = ((17, 3), (33, 4), (65, 5), (100, 10), (129, 4), (257, 3), (1025, 2), (2049, 4))
+SQUARE = ((17, 17), (40, 40), (65, 65))
+SINGLE = ((3,), (4,), (17,), (65,), (129,), (1025,))
+EVERY = tuple((2, classes) for classes in range(1, 41))
+HUGE = ((2, 4099), (1, 70001), (65600, 2))
+REDUCTIONS = ("none", "mean", "sum")
+MARGINS = (1.0, 0.5, 2.0, -0.75, 8.0, 0.0, -8.0)
+GRADS = ((1.0,), (-2.0,), (0.5, -1.0, 4.0, 0.0), (-0.25, 65536.0), (2.0**-30, -1.0))
+WEIGHTS = ((0.5, 2.0, 1.0, 4.0), (-1.0, 0.25, 1.0), (0.0, 1.0, 2.0, -0.5, 8.0))
+ORDERS = (None, *LAYOUTS.values(), read_only)
+BITS = {("float32", 1): 20, ("float32", 2): 20, ("float64", 1): 32, ("float64", 2): 18}
+CLAUSES = {"SHAPE-4": ["sizes crossed with options"], "SHAPE-5": ["sizes crossed with options"]}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One call to be made: hashable, so that it and its expectation are made once a process."""
+
+    number: int
+    shape: tuple[int, ...]
+    p: int
+    reduction: str
+    weighted: bool
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        """A readable, unique name."""
+        sizes = "x".join(str(n) for n in self.shape)
+        return f"{sizes}-p{self.p}-{self.reduction}{'-weighted' if self.weighted else ''}-{self.number}"
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a call and part."""
+    for dtype in scope.dtypes:
+        for plan in plans(dtype):
+            if not scope.capabilities.leaves_out(call(plan)):
+                yield from (_item(plan, part) for part in (("loss", "gradient") if scope.gradient else ("loss",)))
+
+
+@cache
+def plans(dtype: str) -> tuple[Plan, ...]:
+    """Return the calls of one dtype, none for halves: their grids are too coarse for sizes like these."""
+    if (dtype, 1) not in BITS:
+        return ()
+    crossed = product((*WIDE, *TALL, *SQUARE, *SINGLE), (1, 2), REDUCTIONS, (False, True))
+    rows = [(shape, p, reduction, weighted) for shape, p, reduction, weighted in crossed]
+    rows += [(shape, 1 + k % 2, REDUCTIONS[k % 3], k % 4 < 2) for k, shape in enumerate(EVERY)]
+    rows += [(shape, 2 - k % 2, REDUCTIONS[(k + 1) % 3], k % 4 >= 2) for k, shape in enumerate(EVERY)]
+    rows += [(shape, 1, REDUCTIONS[k % 3], k % 2 == 0) for k, shape in enumerate(HUGE)]
+    return tuple(Plan(k, *row, dtype) for k, row in enumerate(rows))
+
+
+def _item(plan: Plan, part: str) -> Item:
+    tall = len(plan.shape) == 2 and plan.shape[0] > plan.shape[1]
+    clause = "SHAPE-5" if tall else "SHAPE-4"
+    also = ("GRADIENT-11", "GRADIENT-9") if part == "gradient" else ("VALUE-9",)
+
+    def run(session: Session) -> Result:
+        case, expected = call(plan), expectation(plan)
+        order = ORDERS[plan.number % len(ORDERS)]
+        names = ("input", "target", "weight", "grad_output") if part == "gradient" else ("input", "target", "weight")
+        given = {name: getattr(case, name) for name in names}
+        replaced: dict[str, NDArray[Any] | None] = {
+            name: order(array) for name, array in given.items() if order is not None and array is not None
+        }
+        enclosures = expected.loss if part == "loss" else expected.gradient
+        assert enclosures is not None
+        finding = judge(part, session.function(part)(case, **replaced), enclosures, f"a grid of {plan.name}")
+        return result_of(
+            finding and Finding(f"{finding.message}; {call_text(case, part)}", finding.evidence, finding.clause)
+        )
+
+    return Item(f"{clause}/{plan.dtype}/sizes-{plan.name}/{part}", clause, plan.dtype, part, run, also=also)
+
+
+@cache
+def expectation(plan: Plan) -> Values:
+    """Return what is legal for a planned call."""
+    return grid_values(call(plan))
+
+
+@cache
+def call(plan: Plan) -> Case:
+    """Make a planned call: logits, and so every z, on the grid."""
+    k, dtype = plan.number, DTYPES[plan.dtype]
+    rows = plan.shape[0] if len(plan.shape) == 2 else 1
+    classes = plan.shape[-1]
+    target = integers(5000 + k, rows, classes) if k % 5 else np.full(rows, classes - 1)
+    x = _logits(plan, rows, classes)
+    x[np.arange(rows), target] += 0.25 * (1 + k % 3)
+    margin = MARGINS[k % len(MARGINS)]
+    weight = np.resize(WEIGHTS[k % len(WEIGHTS)], classes).astype(dtype) if plan.weighted else None
+    shape = plan.shape[:-1] if plan.reduction == "none" else ()
+    grads = np.resize(GRADS[(k // 2) % len(GRADS)], shape).astype(dtype)
+    x, y = x.reshape(plan.shape).astype(dtype), target.reshape(plan.shape[:-1])
+    return Case(x, y, plan.p, margin, weight, plan.reduction, grads)
+
+
+def _logits(plan: Plan, rows: int, classes: int) -> NDArray[np.float64]:
+    """Return multiples of the grid's step in [-2, 2)."""
+    bits = BITS[plan.dtype, plan.p]
+    raw = (words(9000 + plan.number, rows * classes) >> np.uint64(64 - bits)).astype(np.float64)
+    grid: NDArray[np.float64] = (raw - 2.0 ** (bits - 1)) * 2.0 ** (2 - bits)
+    return grid.reshape(rows, classes)
