@@ -34,16 +34,22 @@ def judge(part: str, observation: Observation, expected: Enclosures, why: str) -
     part: "loss" or "gradient". why: what the enclosure rests on, in words.
     """
     if observation.changed:
-        names = " and ".join(observation.changed)
-        return Finding(f"{names} changed during the call, but arguments should be left as they are", clause="PURITY-1")
+        return _changed(observation)
     outcome = observation.outcome
     if not isinstance(outcome, Returned):
         return no_result(part, outcome)
     return judge_form(part, outcome.value, expected) or judge_values(part, outcome.value, expected, why)
 
 
+def _changed(observation: Observation) -> Finding:
+    names = " and ".join(observation.changed)
+    return Finding(f"{names} changed during the call, but arguments should be left as they are", clause="PURITY-1")
+
+
 def judge_rejection(observation: Observation, clause: str) -> Finding | None:
     """Return what is wrong where a call should have been rejected."""
+    if observation.changed:
+        return _changed(observation)
     outcome = observation.outcome
     if isinstance(outcome, Raised):
         return None

@@ -137,9 +137,10 @@ def _row_outcomes(problem: Problem, row: Row, w: Real) -> frozenset[str]:
         outcomes = _weighted_infinity(problem, w)
     elif not isinstance(w, Fraction):
         vanishing = [may_vanish(problem, t.lower**problem.p) for t in row.active]
-        weighted = frozenset({special_name(w)}) | ({"nan"} if any(vanishing) else NOTHING)
-        # Without active terms, or where they all underflow, zeros may be multiplied by the weight: 0 or NaN (SPECIAL-8)
-        outcomes = weighted if not all(vanishing) else FINITE_ONLY | {"nan"} | (weighted if vanishing else NOTHING)
+        # The weight may multiply zeros too (inactive terms, or the target's own, masked): NaN beside the product; and 0
+        # where no term is active, or all that are may underflow (SPECIAL-8).
+        outcomes = frozenset({special_name(w), "nan"}) if vanishing else frozenset({"nan"})
+        outcomes |= FINITE_ONLY if all(vanishing) else NOTHING
     return outcomes | {"nan"} if row.undefined else outcomes
 
 

@@ -161,6 +161,8 @@ def _in_every_context() -> Iterator[Draft]:
         ("one class", [[0.5], [1.5]], [0, 0], {"reduction": "sum"}),
         ("N = C", X[:3], [1, 2, 0], {}),
         ("no batch", X[0], 1, {}),
+        ("one class, no batch", [0.5], 0, {}),
+        ("one row of one class", [[0.5]], [0], {"reduction": "none"}),
         ("weighted", X, Y, {"w": [1.0, 2.0, 0.5]}),
         ("weighted, p = 2, none", X, Y, {"w": [1.0, 2.0, 0.5], "p": 2, "reduction": "none"}),
         ("p = 2, sum", X, Y, {"p": 2, "reduction": "sum"}),

@@ -17,12 +17,14 @@ ROW = [0.5, 1.75, -0.25, 1.125]
 def drafts() -> Iterator[Draft]:
     """Yield the drafts of this family."""
     yield from _infinite()
+    yield from _many_classes()
     yield from _signed_infinite()
     yield from _factors()
     yield from _undefined()
     yield from _margins()
     for dtype in ALL:
         yield from _subnormal(dtype)
+        yield from _subnormal_weight(dtype)
         yield from _huge(dtype)
 
 
@@ -72,6 +74,44 @@ def _infinite() -> Iterator[Draft]:
         )
 
 
+def _many_classes() -> Iterator[Draft]:
+    """Infinities and large values in rows that a vectorised path takes."""
+    for classes, p in product((17, 33, 100), (1, 2)):
+        masked = [-INF if k % 3 else 0.25 * (k % 7) - 40.0 for k in range(classes)]
+        masked[1], masked[classes - 1] = -39.75, -40.5
+        yield Draft(
+            ("SPECIAL-1",),
+            f"{classes} classes, most of them masked, p = {p}",
+            [masked],
+            [1],
+            p=p,
+            margin=1.125,
+            gradient_clauses=("SPECIAL-1",),
+            flags=("infinity",),
+        )
+        yield Draft(
+            ("SPECIAL-2",),
+            f"{classes} classes, one of them +inf, p = {p}",
+            [[INF if k == classes - 2 else 0.25 * (k % 7) for k in range(classes)]],
+            [3],
+            p=p,
+            margin=1.125,
+            gradient_clauses=("SPECIAL-2",),
+            flags=("infinity",),
+        )
+        yield Draft(
+            ("VALUE-9",),
+            f"{classes} classes, one of them large, p = {p}",
+            [[2.0**20 if k == classes - 1 else 0.25 * (k % 7) for k in range(classes)]],
+            [3],
+            p=p,
+            margin=1.125,
+            gradient_clauses=("GRADIENT-11",),
+            flags=("range",),
+            dtypes=SINGLE_AND_DOUBLE,
+        )
+
+
 def _signed_infinite() -> Iterator[Draft]:
     """An infinite hinge or weight keeps the weight's sign; a NaN weight of an active row cannot be ignored."""
     for p, w in product((1, 2), ([-2.0, 1.0, 1.0, 1.0], [2.0, 1.0, 1.0, 1.0])):
@@ -114,7 +154,7 @@ def _signed_infinite() -> Iterator[Draft]:
 
 def _factors() -> Iterator[Draft]:
     """Weights, factors and terms far from 1, in range all the same: nothing may clamp, drop or square them away."""
-    for p, size in product((1, 2), (-20, -12, 10)):
+    for p, size in product((1, 2), (-50, -20, -12, 10)):
         common: dict[str, Any] = {"p": p, "wanted": "exact", "dtypes": SINGLE_AND_DOUBLE}
         yield Draft(
             ("WEIGHT-1",),
@@ -138,6 +178,18 @@ def _factors() -> Iterator[Draft]:
             dtypes=SINGLE_AND_DOUBLE,
             flags=("grad-output",),
             gradient_clauses=("GRADIENT-8",),
+        )
+    for dtype, size in (("float32", 70), ("float64", 600)):
+        yield Draft(
+            ("SPECIAL-6",),
+            f"terms about 2**{size}: the square may overflow, its derivative may not",
+            [[2.0**size, 3 * 2.0**size, 0.0, -(2.0**size)]],
+            [2],
+            p=2,
+            margin=0.0,
+            dtypes=(dtype,),
+            flags=("overflow",),
+            gradient_clauses=("SPECIAL-6",),
         )
     for size in (-60, -40, -20, 20, 40, 60):
         yield Draft(
@@ -302,6 +354,23 @@ def _subnormal(dtype: str) -> Iterator[Draft]:
         dtypes=(dtype,),
         flags=("subnormal",),
         gradient_clauses=("SPECIAL-5", "GRADIENT-8"),
+        wanted="exact",
+    )
+
+
+def _subnormal_weight(dtype: str) -> Iterator[Draft]:
+    """A weight below the smallest normal number, and terms that bring the result back into range."""
+    eta = float(FORMATS[dtype].eta)
+    yield Draft(
+        ("SPECIAL-5",),
+        "a subnormal weight",
+        [[0.0, 64.0, 128.0, -32.0]],
+        [0],
+        margin=0.0,
+        w=[16 * eta, 1.0, 1.0, 1.0],
+        dtypes=(dtype,),
+        flags=("subnormal",),
+        gradient_clauses=("SPECIAL-5",),
         wanted="exact",
     )
 

@@ -127,6 +127,20 @@ def drafts() -> Iterator[Draft]:
             flags=("weight-class",),
             gradient_clauses=g,
         )
+    for number, (p, reduction) in enumerate(product((1, 2), REDUCTIONS)):
+        for x, y in ((X, [1, 3]), (X[0], 2)):
+            yield Draft(
+                ("VALUE-9", "WEIGHT-1"),
+                f"weights and grad_output that are not binary numbers, {len(x)} numbers, p = {p}, {reduction}",
+                x,
+                y,
+                p=p,
+                w=[0.1, 0.7, 1.3, 3.3],
+                g=0.1 + number,
+                reduction=reduction,
+                flags=("weight-class",),
+                gradient_clauses=("GRADIENT-11", "GRADIENT-7", "GRADIENT-8"),
+            )
     yield from _unused()
 
 
