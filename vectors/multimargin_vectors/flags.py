@@ -4,6 +4,7 @@ from __future__ import annotations
 
 FLAGS: dict[str, tuple[str, str]] = {
     "documentation": ("anything that breaks the documented example", "The first thing a user tries is wrong."),
+    "hinge-sum": ("any slip in the sum itself: signs, indices, a term too many", "The plainest call of all is wrong."),
     "hinge-not-clipped": (
         "the hinge is not clipped at zero, or clipped after the power",
         "Well separated samples add to the loss (or subtract from it), so training moves what was right already.",

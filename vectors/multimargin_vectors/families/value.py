@@ -36,7 +36,9 @@ def drafts() -> Iterator[Draft]:
 def _hinge() -> Iterator[Draft]:
     g = ("GRADIENT-1", "GRADIENT-3")
     for y in range(4):
-        yield Draft(("VALUE-1",), f"hinge sum, target {y}", [ROW], [y], gradient_clauses=g, wanted="exact")
+        yield Draft(
+            ("VALUE-1",), f"hinge sum, target {y}", [ROW], [y], flags=("hinge-sum",), gradient_clauses=g, wanted="exact"
+        )
     inactive = ("GRADIENT-5", "GRADIENT-1")
     for y in range(4):
         for p in (1, 2):

@@ -1,0 +1,150 @@
+"""What the project promises: PyTorch's real faults, the package's own backends, known faults and legal variants."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import multimargin_reports
+from multimargin_conformance import check
+from multimargin_conformance.checks import clauses_checked, sizes
+from multimargin_conformance.cli import main
+from multimargin_conformance.selftest import detect
+from multimargin_reference.clauses import CLAUSES
+from multimargin_reference.expectation import expected_values
+from multimargin_reference.known import FAULTS, MODEL, VARIANTS
+
+# Every twentieth fault here; all of them, and all variants, by `multimargin selftest`.
+SPREAD = {f.name: f for f in FAULTS[::20]}
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, list(arguments))
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("fault", SPREAD.values(), ids=SPREAD)
+def test_known_fault_is_rejected_by_a_clause_that_it_names(fault):
+    detection = detect(fault)
+    assert detection.caught_by
+    assert detection.foreseen
+
+
+@pytest.mark.parametrize("variant", VARIANTS[::12], ids=lambda v: v.name)
+def test_legal_variant_is_accepted(variant):
+    report = check(variant.make(), profile="full")
+    assert [v.failure.message for v in report.failures if v.failure] == []
+    assert report.conformant
+
+
+def test_reference_is_conformant_to_full():
+    report = check("reference", profile="full")
+    assert report.conformant
+    assert report.counts["skip"] == 0
+
+
+def test_oracle_is_conformant_to_full():
+    report = check("oracle", profile="full", select="*[0-9a-f]*/gradient", clause="VALUE-*,WEIGHT-*,GRADIENT-*")
+    assert report.conformant
+
+
+def test_torch_fails_on_empty_batches_and_nothing_else():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    report = check("torch")
+    assert {v.clause for v in report.failures} == {"SHAPE-7", "SHAPE-8"}
+    assert {v.dtype for v in report.failures} == {"float32", "float64"}
+    dropped = [b for b in report.behaviours if b.name == "NaN at a non-target"]
+    assert {b.answers for b in dropped} == {("dropped",)}
+
+
+def test_torch_decomposition_fails_at_the_kink_and_in_the_shape_of_none():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    report = check("torch-decomposition")
+    assert {"GRADIENT-4", "REDUCTION-4"} <= {v.clause for v in report.failures}
+
+
+def test_own_torch_drop_in_is_conformant_to_full():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    assert check("torch-reference", profile="full").conformant
+
+
+def test_cuda_backend():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device is available")
+    # an out-of-range target poisons the process on CUDA: workers of their own are not part of this version
+    assert check("torch-reference", device="cuda", clause="VALUE-*,WEIGHT-*,GRADIENT-*").conformant
+
+
+def test_every_clause_but_the_class_profile_has_a_check():
+    missing = set(CLAUSES) - set(clauses_checked())
+    assert {name.split("-")[0] for name in missing} == {"CLASS"}
+    assert set(clauses_checked()) <= set(CLAUSES)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fast_grid_enclosures_contain_the_derived_ones(dtype):
+    small = [plan for plan in sizes.plans(dtype) if np.prod(plan.shape) <= 100]
+    assert len(small) > 100
+    for plan in small:
+        fast, derived = sizes.expectation(plan), expected_values(sizes.call(plan))
+        for wide, narrow in ((fast.loss, derived.loss), (fast.gradient, derived.gradient)):
+            assert wide is not None
+            assert narrow is not None
+            assert np.all(wide.lo <= narrow.lo), plan
+            assert np.all(wide.hi >= narrow.hi), plan
+
+
+def test_report_is_written_and_read(tmp_path: Path):
+    status, output = run("check", "reference", "--clause", "VALUE-*", "--output", str(tmp_path / "out"))
+    assert status == 0
+    assert "CONFORMANT to training, only checks 'VALUE-*'" in output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.json"]
+    report = multimargin_reports.read(tmp_path / "out" / "report.json")
+    assert report.conformant
+    counts = json.loads((tmp_path / "out" / "report.json").read_text())["counts"]
+    assert counts["planned"] == counts["pass"] + counts["fail"] + counts["error"] + counts["skip"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (("check", "nothing-of-this-name"), 2, "no backend 'nothing-of-this-name'"),
+        (("check", "reference", "--profile", "best"), 2, "profile 'best', but should be one of core"),
+        (("check", "reference", "--dtype", "float8"), 2, "dtype 'float8'"),
+        (("check", "reference", "--clause", "NOTHING-1"), 2, "no check matches"),
+        (("check", "reference", "--isolate"), 2, "isolate=True"),
+        (("check", "py:no_module_of_this_name:f"), 3, "ModuleNotFoundError"),
+        (("check", "py:math:pi"), 3, "neither callable"),
+        (("check", "py:math:no_attribute"), 3, "has no 'no_attribute'"),
+        (("replay", "zz", "--backend", "reference"), 2, "'zz' is the start of 0 vector ids"),
+    ],
+)
+def test_bad_calls_end_with_one_clear_line(arguments, status, line):
+    got, output = run(*arguments)
+    assert got == status
+    assert line in output
+    assert "Traceback" not in output
+    assert len(output.strip().splitlines()) == 1
+
+
+def test_replay_of_a_failure_fails_again(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("zero.py").write_text(
+        "import numpy as np\n\ndef loss(input, target, *, p, margin, weight, reduction):\n"
+        "    return np.zeros((), input.dtype)\n"
+    )
+    failure = next(v for v in check("py:zero.py:loss").failures if v.case)
+    assert failure.failure is not None
+    words = failure.failure.replay.split()
+    status, output = run(*words[1:])
+    assert status == 1
+    assert failure.id in output
+
+
+def test_model_of_the_catalogue_is_accepted_without_warnings():
+    assert check(MODEL).conformant
