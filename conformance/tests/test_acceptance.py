@@ -47,9 +47,10 @@ def test_reference_is_conformant_to_full():
     assert report.counts["skip"] == 0
 
 
-def test_oracle_is_conformant_to_full():
-    report = check("oracle", profile="full", select="*[0-9a-f]*/gradient", clause="VALUE-*,WEIGHT-*,GRADIENT-*")
-    assert report.conformant
+def test_oracle_is_conformant_in_every_dtype():
+    # the whole of `full` takes the scalar loop minutes: it has batches of 65,600 rows
+    clauses = "VALUE-1,VALUE-2,VALUE-3,VALUE-4,VALUE-7,WEIGHT-*,GRADIENT-4,SPECIAL-*,REJECT-*"
+    assert check("oracle", profile="full", clause=clauses).conformant
 
 
 def test_torch_fails_on_empty_batches_and_nothing_else():
