@@ -117,6 +117,8 @@ def _many_terms(case: Case) -> Case:
 def _stateless(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-3: an earlier call, or an earlier content of the same array, does not matter."""
     for name, changed in _one_changed(vector, part).items():
+        if session.subject.capabilities.leaves_out(changed):
+            continue  # such as another p where one alone is declared
         arrays = {key: array.copy() for key, array in _arrays(vector.case, part).items()}
         session.forward(vector.case, **{key: a for key, a in arrays.items() if key != "grad_output"})
         session.function(part)(vector.case, **arrays)
