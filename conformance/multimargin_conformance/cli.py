@@ -30,7 +30,7 @@ class Guarded(click.Group):
         """Run the command; an error of the suite itself is printed in full."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             traceback.print_exc()
@@ -65,6 +65,8 @@ def check(backend: str, output: Path | None, dtypes: tuple[str, ...], **options:
     """
     from multimargin_reports import terminal
 
+    if output is not None:
+        _make(output)
     report = _checked(backend, dtypes=dtypes or None, progress=_progress(), **options)
     click.echo(terminal.render(report))
     if output is not None:
@@ -90,10 +92,16 @@ def _status(report: Report) -> int:
     return CONFORMANT if report.conformant else NOT_CONFORMANT
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Stop(f"--output {folder}: {error.strerror}", USAGE) from error
+
+
 def _write(report: Report, folder: Path) -> None:
     from multimargin_reports import write
 
-    folder.mkdir(parents=True, exist_ok=True)
     write(report, folder / "report.json")
     click.echo(f"wrote {folder / 'report.json'}")
 
@@ -118,7 +126,7 @@ def replay(case: str, backend: str, device: str) -> None:
     """Run one vector again. CASE is its id, or the start of it."""
     from multimargin_conformance import BackendNotStarted, UnknownBackend
     from multimargin_conformance import replay as run
-    from multimargin_reports.terminal import printable
+    from multimargin_reports.terminal import one_line
 
     try:
         verdicts = run(case, backend, device=device)
@@ -130,8 +138,11 @@ def replay(case: str, backend: str, device: str) -> None:
         raise Stop(f"the backend could not be started: {error}", NOT_STARTED) from error
     for verdict in verdicts:
         text = verdict.failure.message if verdict.failure else verdict.reason
-        click.echo(printable(f"{verdict.status:5} {verdict.id} {text}".rstrip()))
-    sys.exit(NOT_CONFORMANT if any(v.status == "fail" for v in verdicts) else CONFORMANT)
+        click.echo(one_line(f"{verdict.status:5} {verdict.id} {text}".rstrip()))
+    statuses = {verdict.status for verdict in verdicts}
+    if not statuses:
+        raise Stop(f"vector {case} is not for this backend: it declares other calls", INVALID)
+    sys.exit(CONFORMANT if statuses == {"pass"} else INVALID if statuses & {"error", "skip"} else NOT_CONFORMANT)
 
 
 @main.command()

@@ -60,7 +60,7 @@ def read_file(path: Path, *, validate: bool = True) -> list[Vector]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_json)
         if validate:
-            jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
+            _validate(data)
         vectors = [vector_from_json(v, data["group"]) for v in data["vectors"]]
         if validate:
             _check_decimals(vectors, data["vectors"])
@@ -69,6 +69,16 @@ def read_file(path: Path, *, validate: bool = True) -> list[Vector]:
         raise VectorFileError(f"{path}: {error.json_path}: {error.message[:200]}") from error
     except (ValueError, LookupError, TypeError, AssertionError, RecursionError, OverflowError) as error:
         raise VectorFileError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _validate(data: Any) -> None:
+    if error := jsonschema.exceptions.best_match(_validator().iter_errors(data)):
+        raise error
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
 def _not_json(name: str) -> float:

@@ -88,12 +88,17 @@ def _attribute(text: str, spec: str) -> Any:
     if not location or not attr:
         raise UnknownBackend(f"{spec!r}, but should be {spec.split(':')[0]}:module:attr or a path/file.py:attr")
     found: Any = _started(spec, lambda: _module(location))
-    for part in attr.split("."):
-        if not hasattr(found, part):
-            raise BackendNotStarted(f"{spec}: {location} has no {attr!r}")
-        found = getattr(found, part)
+    found = _started(spec, lambda: _within(found, attr, f"{spec}: {location} has no {attr!r}"))
     if not callable(found) and not callable(getattr(found, "forward", None)):
         raise BackendNotStarted(f"{spec}: {attr!r} is a {type(found).__name__}, neither callable nor with a forward")
+    return found
+
+
+def _within(found: Any, attr: str, missing: str) -> Any:
+    for part in attr.split("."):
+        if not hasattr(found, part):
+            raise BackendNotStarted(missing)
+        found = getattr(found, part)
     return found
 
 
@@ -110,5 +115,10 @@ def _module(location: str) -> ModuleType:
         raise ImportError(f"{location} is not a Python file")
     module = importlib.util.module_from_spec(found)
     sys.modules.setdefault(path.stem, module)  # dataclasses and pickling look their module up there
-    found.loader.exec_module(module)
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        if sys.modules.get(path.stem) is module:
+            del sys.modules[path.stem]
+        raise
     return module

@@ -44,6 +44,7 @@ class TensorBackend:
     """A function over tensors with F.multi_margin_loss's signature as a backend; the gradient is autograd's."""
 
     def __init__(self, function: Callable[..., Any], name: str, device: str = "cpu") -> None:
+        torch.empty(0, device=device)  # raises where there is no such device
         self.function, self.name, self.device = function, name, device
         self.version = torch.__version__
 
@@ -112,6 +113,7 @@ class RawKernel:
     """An object with forward and backward over tensors: a kernel without autograd."""
 
     def __init__(self, kernel: Any, device: str) -> None:
+        torch.empty(0, device=device)  # raises where there is no such device
         self.kernel, self.device = kernel, device
         self.version = str(getattr(kernel, "version", torch.__version__))
         if isinstance(declared := getattr(kernel, "capabilities", None), Capabilities):
