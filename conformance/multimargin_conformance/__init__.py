@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multimargin_conformance.backend import Backend, BackendNotStarted, UnknownBackend
     from multimargin_conformance.capabilities import Capabilities
+    from multimargin_conformance.cases import UnknownCase
     from multimargin_conformance.profiles import UnknownProfile
     from multimargin_conformance.runner import check, replay
 
@@ -19,11 +20,21 @@ HOMES = {
     "BackendNotStarted": "backend",
     "Capabilities": "capabilities",
     "UnknownBackend": "backend",
+    "UnknownCase": "cases",
     "UnknownProfile": "profiles",
     "check": "runner",
     "replay": "runner",
 }
-__all__ = ["Backend", "BackendNotStarted", "Capabilities", "UnknownBackend", "UnknownProfile", "check", "replay"]
+__all__ = [
+    "Backend",
+    "BackendNotStarted",
+    "Capabilities",
+    "UnknownBackend",
+    "UnknownCase",
+    "UnknownProfile",
+    "check",
+    "replay",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
 from multimargin_conformance.backend import UNKNOWN, Subject, distribution_version, live
 from multimargin_conformance.capabilities import ALL_DTYPES, narrowed
+from multimargin_conformance.cases import find_vector
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.judge import call_text
@@ -92,12 +93,9 @@ def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
 
 
 def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
-    """Run one vector, named by its id or the start of it, and return its verdicts. Raises KeyError for no such id."""
-    matching = [v for key, v in by_id().items() if case and key.startswith(case)]
-    if len(matching) != 1:
-        raise KeyError(f"{case!r} is the start of {len(matching)} vector ids, but should be of one")
+    """Run one vector, named by its id or the start of it; return its verdicts. Raises UnknownCase for no such id."""
+    vector = find_vector(case)
     under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
-    vector = matching[0]
     scope = Scope((vector.dtype,), under_test.backward is not None, under_test.capabilities)
     items = [i for i in plan(scope) if i.case == vector.id]
     return _run(items, Session(under_test), False, None)[0]

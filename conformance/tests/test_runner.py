@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multimargin_conformance import Backend, Capabilities, UnknownProfile, check, replay
+from multimargin_conformance import Backend, Capabilities, UnknownCase, UnknownProfile, check, replay
 from multimargin_conformance.checks import clauses_checked, plan
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.profiles import PROFILES
@@ -356,12 +356,12 @@ def test_replay_takes_an_id_or_the_start_of_one() -> None:
 
 
 @pytest.mark.parametrize("case", ["", "zz", "0123456789abcdef0"])
-def test_replay_of_no_vector_is_a_key_error(case: str) -> None:
-    with pytest.raises(KeyError, match="vector ids"):
+def test_replay_of_no_vector_is_an_unknown_case(case: str) -> None:
+    with pytest.raises(UnknownCase, match="vector ids"):
         replay(case, Right())
 
 
-def test_replay_of_an_ambiguous_start_is_a_key_error() -> None:
+def test_replay_of_an_ambiguous_start_is_an_unknown_case() -> None:
     first = next(v.id[0] for v in load())
-    with pytest.raises(KeyError, match="is the start of"):
+    with pytest.raises(UnknownCase, match="is the start of"):
         replay(first, Right())

@@ -1,0 +1,5 @@
+"""`python -m multimargin_conformance.cli`."""
+
+from multimargin_conformance.cli import main
+
+main()

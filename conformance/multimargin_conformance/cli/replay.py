@@ -1,0 +1,28 @@
+"""`multimargin replay`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from multimargin_conformance.cli.base import CONFORMANT, INVALID, NOT_CONFORMANT, Stop, started
+
+
+@click.command()
+@click.argument("case")
+@click.option("--backend", required=True, help="The backend to run it on.")
+@click.option("--device", default="", help="Device for torch backends.")
+def replay(case: str, backend: str, device: str) -> None:
+    """Run one vector again. CASE is its id, or the start of it."""
+    from multimargin_conformance import replay as run
+    from multimargin_reports.terminal import one_line
+
+    verdicts = started(lambda: run(case, backend, device=device))
+    for verdict in verdicts:
+        text = verdict.failure.message if verdict.failure else verdict.reason
+        click.echo(one_line(f"{verdict.status:5} {verdict.id} {text}".rstrip()))
+    statuses = {verdict.status for verdict in verdicts}
+    if not statuses:
+        raise Stop(f"vector {case} is not for this backend: it declares other calls", INVALID)
+    sys.exit(CONFORMANT if statuses == {"pass"} else INVALID if statuses & {"error", "skip"} else NOT_CONFORMANT)
