@@ -14,6 +14,7 @@ from multimargin_reference.expectation import exact_results
 from multimargin_reference.formats import HALVES
 from multimargin_reports import Accuracy
 
+QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 LARGEST = 4096  # elements; larger arrays repeat a few values
 
 
@@ -51,6 +52,7 @@ def _figures(dtype: str, part: str, errors: list[Errors]) -> Accuracy:
         bound_used=max(value for e in errors for value in e.bound_used),
         bias_ulp=fmean(ulp),
         accuracy_class=_class(dtype, rounded, max(sizes), widened),
+        signed_ulp=tuple(float(q) for q in np.quantile(ulp, QUANTILES)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.outcome import text_of
+from multimargin_conformance.source import LIVE
 
 UNKNOWN = "unknown"
 
@@ -35,7 +36,9 @@ class Backend(Protocol):
 class Subject:
     """The implementation under test: its functions, its name, and what it declared.
 
-    spec: how the command line names it, "" for a live object.
+    spec: how the command line names it, "" for a live object. source: Python source that gets hold of it, in the words
+    of `framework` ("numpy", "torch" or
+    "torch-kernel").
     """
 
     forward: Callable[..., Any]
@@ -45,6 +48,8 @@ class Subject:
     capabilities: Capabilities
     spec: str = ""
     device: str = ""
+    source: str = LIVE
+    framework: str = "numpy"
 
 
 def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -> Subject:
@@ -72,6 +77,8 @@ def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -
         capabilities=capabilities,
         spec=spec,
         device=device or str(getattr(backend, "device", "")),
+        source=str(getattr(backend, "source", LIVE)),
+        framework=str(getattr(backend, "framework", "numpy")),
     )
 
 

@@ -127,8 +127,8 @@ def number(value: float, dtype: str) -> str:
 
 
 def ulp_distance(got: float, nearest: float, dtype: str) -> float | None:
-    """Return (got - nearest) in ULP of the correctly rounded result; None where one of them is not finite."""
-    if not math.isfinite(got) or not math.isfinite(nearest):
+    """Return (got - nearest) in ULP of the correctly rounded result; None where that is 0, or one is not finite."""
+    if not math.isfinite(got) or not math.isfinite(nearest) or nearest == 0:
         return None
     distance = (Fraction(got) - Fraction(nearest)) / FORMATS[dtype].ulp(Fraction(nearest))
     return float(distance) if abs(distance) < 10**300 else None
@@ -169,6 +169,6 @@ def _shortened(value: NDArray[Any]) -> str:
 
 
 def _both(value: float, dtype: str) -> dict[str, Any]:
-    """Return a number as a decimal (a string when not finite) and as its bits."""
+    """Return a number as a decimal (a string when not finite), as a hexadecimal float, and as its bits."""
     bits = np.array(value, dtype=np.float64).astype(DTYPES[dtype]).tobytes().hex()
-    return {"value": value if math.isfinite(value) else str(value), "hex": bits}
+    return {"value": value if math.isfinite(value) else str(value), "float_hex": value.hex(), "hex": bits}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import platform
+import shlex
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,17 +19,23 @@ from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
 from multimargin_conformance.backend import UNKNOWN, Subject, distribution_version, live
 from multimargin_conformance.capabilities import ALL_DTYPES, narrowed
-from multimargin_conformance.cases import find_vector
+from multimargin_conformance.cases import UnknownCase, find_vector
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.judge import call_text
+from multimargin_conformance.diagnosis import Diagnosis, Failed, Smallest, diagnose
+from multimargin_conformance.diagnosis.snippet import snippet
+from multimargin_conformance.judge import Finding, call_text
 from multimargin_conformance.profiles import Profile, claim, find_profile
 from multimargin_conformance.session import Result, Session
-from multimargin_reference.clauses import CLAUSES
-from multimargin_reports import Behaviour, Failure, Report, Verdict
+from multimargin_reference.behaviours import meaning
+from multimargin_reference.case import Case
+from multimargin_reference.clauses import CLAUSES, Clause
+from multimargin_reports import Behaviour, Cause, Failure, Report, Verdict
 from multimargin_vectors import by_id
+from multimargin_vectors.codec import call_to_json
 
 Progress = Callable[[int, int], None]
+LARGEST_WRITTEN = 1024  # logits of a smallest call that is written into the report
 
 
 def check(
@@ -64,15 +71,18 @@ def check(
     items = _selected(plan(scope), select, clause)
     started = time.perf_counter()
     session = Session(under_test, seed)
-    verdicts, complete = _run(items, session, fail_fast, progress)
+    results, complete = _run(items, session, fail_fast, progress)
+    causes, verdicts = _explained(items, results, session, scope, explain=complete and not fail_fast)
     limits = [f"only checks {text!r}" for text in (select, clause) if text]
     return Report(
         backend=_backend(under_test),
         profile=profile,
         claim=", ".join([claim(found, under_test, chosen), *limits]),
         planned=len(items),
-        verdicts=tuple(verdicts),
-        behaviours=tuple(Behaviour(*key, tuple(answers)) for key, answers in session.answers.items()),
+        verdicts=verdicts,
+        causes=causes,
+        sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
+        behaviours=tuple(_behaviour(*key, answers) for key, answers in session.answers.items()),
         accuracy=accuracy(session.samples) if not fail_fast else (),
         complete=complete,
         environment=environment(),
@@ -93,12 +103,18 @@ def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
 
 
 def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
-    """Run one vector, named by its id or the start of it; return its verdicts. Raises UnknownCase for no such id."""
-    vector = find_vector(case)
+    """Run one vector, named by its id or the start of it, or one check by its id; return the verdicts.
+
+    Raises UnknownCase where there is no such vector or check.
+    """
     under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
-    scope = Scope((vector.dtype,), under_test.backward is not None, under_test.capabilities)
-    items = [i for i in plan(scope) if i.case == vector.id]
-    return _run(items, Session(under_test), False, None)[0]
+    vector = "" if "/" in case else find_vector(case).id
+    scope = Scope(under_test.capabilities.dtypes, under_test.backward is not None, under_test.capabilities)
+    items = [i for i in plan(scope) if i.id == case or (vector and i.case == vector)]
+    if "/" in case and not items:
+        raise UnknownCase(f"no check has the id {case!r}, or the backend declares that it is not for it")
+    results = _run(items, Session(under_test), False, None)[0]
+    return [_verdict(item, result, under_test) for item, result in zip(items, results, strict=True)]
 
 
 def _dtypes(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None) -> tuple[str, ...]:
@@ -111,9 +127,9 @@ def _dtypes(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None)
 
 def _run(
     items: Sequence[Item], session: Session, fail_fast: bool, progress: Progress | None
-) -> tuple[list[Verdict], bool]:
-    """Run the items in order; return their verdicts, and False when the user interrupted the run."""
-    verdicts: list[Verdict] = []
+) -> tuple[list[Result], bool]:
+    """Run the items in order; return their results, and False when the user interrupted the run."""
+    results: list[Result] = []
     stopped, complete = "", True
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a backend's own warnings are no verdict, whatever the caller made of warnings
@@ -123,12 +139,12 @@ def _run(
             except KeyboardInterrupt:
                 stopped, complete = "not run: interrupted", False
                 result = Result("skip", reason=stopped)
-            verdicts.append(_verdict(item, result, session.subject))
+            results.append(result)
             if fail_fast and result.status == "fail":
                 stopped = "not run: an earlier check failed"
             if progress:
-                progress(len(verdicts), len(items))
-    return verdicts, complete
+                progress(len(results), len(items))
+    return results, complete
 
 
 def _guarded(item: Item, session: Session) -> Result:
@@ -139,17 +155,56 @@ def _guarded(item: Item, session: Session) -> Result:
         return Result("error", reason=f"the suite itself failed: {type(error).__name__}: {error}")
 
 
-def _verdict(item: Item, result: Result, under_test: Subject) -> Verdict:
+def _behaviour(name: str, clause: str, part: str, dtype: str, answers: Sequence[str]) -> Behaviour:
+    return Behaviour(name, clause, part, dtype, tuple(answers), {a: meaning(name, a) for a in answers})
+
+
+def _explained(
+    items: Sequence[Item], results: Sequence[Result], session: Session, scope: Scope, *, explain: bool
+) -> tuple[tuple[Cause, ...], tuple[Verdict, ...]]:
+    """Return the causes of the failures, and all verdicts; each cause's first failure is about its smallest call."""
+    pairs = list(zip(items, results, strict=True))
+    failed = [Failed(item, result.finding) for item, result in pairs if result.finding]
+    diagnosis = Diagnosis()
+    if explain and failed:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            diagnosis = diagnose(session, scope, items, failed)
+    smallest = diagnosis.smallest
+    verdicts = (_verdict(item, result, session.subject, smallest.get(item.id)) for item, result in pairs)
+    return diagnosis.causes, tuple(verdicts)
+
+
+def _verdict(item: Item, result: Result, under_test: Subject, smallest: Smallest | None = None) -> Verdict:
     finding = result.finding
     clause = CLAUSES[finding.clause if finding and finding.clause else item.clause]
-    failure = None
-    if finding is not None:
-        where = [clause.label, *([f"case {item.case}"] if item.case else []), _described(under_test, item.dtype)]
-        call = call_text(by_id()[item.case].case, item.part) if item.case else ""
-        failure = Failure(f"{finding.message} [{', '.join(where)}]", call, _replay(item, under_test), finding.evidence)
+    failure = None if finding is None else _failure(item, finding, clause, under_test, smallest)
     return Verdict(
         item.id, clause.id, clause.title, clause.level, item.dtype, result.status, item.case, result.reason, failure
     )
+
+
+def _failure(item: Item, finding: Finding, clause: Clause, under_test: Subject, smallest: Smallest | None) -> Failure:
+    """Say what is wrong with a check's own call, or with the smallest one that fails like it."""
+    case = item.call() if item.call is not None else by_id()[item.case].case if item.case else None
+    source = f"case {item.case}" if item.case else ""
+    extra: dict[str, Any] = {}
+    if smallest is not None and case is not None:
+        source = f"shrunk from {source or item.id}" if smallest.case.id != case.id else source
+        case, finding = smallest.case, smallest.finding
+        vector = item.case if case.id == item.case else ""
+        program = snippet(case, item.part, under_test.framework, under_test.source, vector, under_test.device)
+        extra = {"snippet": program, "case": _case_data(case, item)}
+    where = ", ".join(word for word in (clause.label, source, _described(under_test, item.dtype)) if word)
+    call = call_text(case, item.part) if case is not None else ""
+    return Failure(f"{finding.message} [{where}]", call, _replay(item, under_test), finding.evidence, **extra)
+
+
+def _case_data(case: Case, item: Item) -> dict[str, Any]:
+    """Return a call as JSON data: by the id of the vector that it is, or written out where it is not too large."""
+    if case.id == item.case or case.input.size > LARGEST_WRITTEN:
+        return {}
+    return call_to_json(case, {})
 
 
 def _described(under_test: Subject, dtype: str) -> str:
@@ -158,16 +213,12 @@ def _described(under_test: Subject, dtype: str) -> str:
 
 
 def _replay(item: Item, under_test: Subject) -> str:
-    device = f" --device {under_test.device}" if under_test.device else ""
+    """Return what runs a check again: on the command line, or in Python for a live object."""
+    name = item.case or item.id
     if not under_test.spec:
-        return (
-            f"multimargin_conformance.replay({item.case!r}, backend)"
-            if item.case
-            else (f"multimargin_conformance.check(backend, profile='full', select={item.id!r})")
-        )
-    if item.case:
-        return f"multimargin replay {item.case} --backend {under_test.spec}{device}"
-    return f"multimargin check {under_test.spec} --profile full -k '{item.id}'{device}"
+        return f"multimargin_conformance.replay({name!r}, backend)"
+    device = f" --device {under_test.device}" if under_test.device else ""
+    return f"multimargin replay {shlex.quote(name)} --backend {shlex.quote(under_test.spec)}{device}"
 
 
 def _backend(under_test: Subject) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def test_conformant_is_0(run: Run) -> None:
 def test_not_conformant_is_1(run: Run) -> None:
     result = run("check", "py:clikernels:wrong", *QUICK)
     assert result.exit_code == 1
-    assert "FAIL VALUE-7" in result.stdout
+    assert "\nFAIL 1 of " in result.stdout
+    assert "VALUE-7 single class (MUST): " in result.stdout
     assert result.stdout.splitlines()[-1].startswith("NOT CONFORMANT")
 
 

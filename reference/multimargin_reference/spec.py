@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from multimargin_reference import behaviours
 from multimargin_reference.clauses import CLAUSES, GROUPS, Clause
 
 FOLDER = Path(__file__).resolve().parents[1]
@@ -33,7 +34,12 @@ GROUP_TEXTS = {
 def rendered() -> str:
     """Return the text of SPEC.md."""
     text = TEMPLATE.read_text(encoding="utf-8")
-    for marker, part in (("@@COUNT@@", str(len(CLAUSES))), ("@@CLAUSES@@", "\n\n".join(map(_group, GROUPS)))):
+    parts = {
+        "@@COUNT@@": str(len(CLAUSES)),
+        "@@CLAUSES@@": "\n\n".join(map(_group, GROUPS)),
+        "@@BEHAVIOURS@@": behaviours.table(),
+    }
+    for marker, part in parts.items():
         text = text.replace(marker, part)
     return text
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from multimargin_reports.jsonfile import ReportFileError, from_json, read, to_json, write
-from multimargin_reports.model import Accuracy, Behaviour, Failure, Report, Verdict
+from multimargin_reports.model import Accuracy, Behaviour, Cause, Failure, Report, Verdict
 
 __all__ = [
     "Accuracy",
     "Behaviour",
+    "Cause",
     "Failure",
     "Report",
     "ReportFileError",

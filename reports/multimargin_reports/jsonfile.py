@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.resources import files
@@ -12,7 +13,7 @@ from typing import Any
 
 import jsonschema
 
-from multimargin_reports.model import FORMAT, FORMAT_VERSION, Accuracy, Behaviour, Failure, Report, Verdict
+from multimargin_reports.model import FORMAT, FORMAT_VERSION, Accuracy, Behaviour, Cause, Failure, Report, Verdict
 
 LARGEST_FILE = 256 << 20  # bytes
 
@@ -28,7 +29,7 @@ def schema() -> dict[str, Any]:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """Return a report as JSON data; a passed verdict keeps only what identifies it."""
+    """Return a report as JSON data. A passed verdict is its id alone: clause, dtype and case are parts of it."""
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -42,15 +43,35 @@ def to_json(report: Report) -> dict[str, Any]:
         "environment": dict(report.environment),
         "options": dict(report.options),
         "behaviours": [{**asdict(b), "answers": list(b.answers)} for b in report.behaviours],
-        "accuracy": [asdict(a) for a in report.accuracy],
+        "accuracy": [{**asdict(a), "signed_ulp": list(a.signed_ulp)} for a in report.accuracy],
+        "causes": [_cause_to_json(c) for c in report.causes],
+        "clauses": {v.clause: _clause_to_json(report, v) for v in report.verdicts},
         "verdicts": [_verdict_to_json(v) for v in report.verdicts],
     }
 
 
-def _verdict_to_json(verdict: Verdict) -> dict[str, Any]:
-    data = asdict(verdict)
-    data["failure"] = None if verdict.failure is None else asdict(verdict.failure)
+def _clause_to_json(report: Report, verdict: Verdict) -> dict[str, str]:
+    return {"title": verdict.title, "level": verdict.level, "sentence": report.sentences.get(verdict.clause, "")}
+
+
+def _cause_to_json(cause: Cause) -> dict[str, Any]:
+    return {"title": cause.title, "verdicts": list(cause.verdicts), "equals": [list(pair) for pair in cause.equals]}
+
+
+def _verdict_to_json(verdict: Verdict) -> dict[str, Any] | str:
+    if _passed(verdict.id, verdict.title, verdict.level) == verdict:
+        return verdict.id
+    data = {key: value for key, value in asdict(verdict).items() if key not in ("title", "level")}
+    if verdict.failure is not None:
+        data["failure"] = {k: v for k, v in asdict(verdict.failure).items() if v or k in ("message", "call", "replay")}
     return {key: value for key, value in data.items() if value not in ("", None)}
+
+
+def _passed(id_: str, title: str, level: str) -> Verdict:
+    """Return the passed verdict that an id CLAUSE/dtype/name/part stands for; a name of 16 digits is a case."""
+    clause, dtype, name = (*id_.split("/"), "", "", "")[:3]
+    case = name if re.fullmatch("[0-9a-f]{16}", name) else ""
+    return Verdict(id_, clause, title, level, dtype, "pass", case)
 
 
 def from_json(data: Mapping[str, Any]) -> Report:
@@ -64,9 +85,11 @@ def from_json(data: Mapping[str, Any]) -> Report:
         profile=data["profile"],
         claim=data["claim"],
         planned=data["counts"]["planned"],
-        verdicts=tuple(_verdict_from_json(v) for v in data["verdicts"]),
+        verdicts=tuple(_verdict_from_json(v, data["clauses"]) for v in data["verdicts"]),
         behaviours=tuple(Behaviour(**{**b, "answers": tuple(b["answers"])}) for b in data["behaviours"]),
-        accuracy=tuple(Accuracy(**a) for a in data["accuracy"]),
+        accuracy=tuple(Accuracy(**{**a, "signed_ulp": tuple(a["signed_ulp"])}) for a in data["accuracy"]),
+        causes=tuple(_cause_from_json(c) for c in data["causes"]),
+        sentences={name: clause["sentence"] for name, clause in data["clauses"].items() if clause["sentence"]},
         complete=data["complete"],
         environment=data["environment"],
         options=data["options"],
@@ -77,9 +100,20 @@ def from_json(data: Mapping[str, Any]) -> Report:
     return report
 
 
-def _verdict_from_json(data: Mapping[str, Any]) -> Verdict:
+def _cause_from_json(data: Mapping[str, Any]) -> Cause:
+    name_and_sentence = tuple((name, sentence) for name, sentence in data["equals"])
+    return Cause(data["title"], tuple(data["verdicts"]), name_and_sentence)
+
+
+def _verdict_from_json(data: Mapping[str, Any] | str, clauses: Mapping[str, Any]) -> Verdict:
+    name = data.split("/")[0] if isinstance(data, str) else data["clause"]
+    if name not in clauses:
+        raise ReportFileError(f"a verdict is about clause {name!r}, which is not among the report's clauses")
+    title, level = clauses[name]["title"], clauses[name]["level"]
+    if isinstance(data, str):
+        return _passed(data, title, level)
     failure = Failure(**data["failure"]) if "failure" in data else None
-    return Verdict(**{**data, "failure": failure})
+    return Verdict(**{**data, "title": title, "level": level, "failure": failure})
 
 
 def write(report: Report, path: Path) -> None:

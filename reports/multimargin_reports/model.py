@@ -16,14 +16,17 @@ STATUSES = ("pass", "fail", "error", "skip")
 class Failure:
     """Why one verdict is a failure, in words and in numbers.
 
-    evidence: got and expected as decimals and bits, first bad index, signed ULP error: JSON data. replay: the command
-    that runs the case again.
+    evidence: got and expected as decimals, hexadecimal floats and bits, first bad index, signed ULP error: JSON data.
+    replay: the command that runs the check again. The first failure of a cause is about the smallest call that still
+    fails: `case` is that call as JSON (the golden vectors' form), `snippet` a program that makes it.
     """
 
     message: str
     call: str
     replay: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    case: Mapping[str, Any] = field(default_factory=dict)
+    snippet: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,28 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """Failures that have one reason, as far as can be seen.
+
+    title: what it probably is. equals: known faults (name and sentence) that give the same results. verdicts: ids of
+    the failed verdicts; the failure of the first holds the smallest call.
+    """
+
+    title: str
+    verdicts: tuple[str, ...]
+    equals: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Behaviour:
-    """An observed choice where the specification leaves one."""
+    """An observed choice where the specification leaves one. meanings: by answer, what it means for a user."""
 
     name: str
     clause: str
     part: str  # "loss" or "gradient"
     dtype: str
     answers: tuple[str, ...]
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,11 +92,12 @@ class Accuracy:
     bound_used: float  # the largest fraction of the enclosure used
     bias_ulp: float  # mean signed error
     accuracy_class: str
+    signed_ulp: tuple[float, ...] = ()  # quantiles of the signed error: 0, 1, 5, 25, 50, 75, 95, 99, 100 %
 
 
 @dataclass(frozen=True)
 class Report:
-    """A whole run."""
+    """A whole run. sentences: by clause id, what the specification says. causes: the failures, grouped."""
 
     backend: Mapping[str, Any]
     profile: str
@@ -88,6 +106,8 @@ class Report:
     verdicts: tuple[Verdict, ...]
     behaviours: tuple[Behaviour, ...] = ()
     accuracy: tuple[Accuracy, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    sentences: Mapping[str, str] = field(default_factory=dict)
     complete: bool = True
     environment: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)

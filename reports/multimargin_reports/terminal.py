@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tabulate import tabulate
 
-from multimargin_reports.model import Report, Verdict
+from multimargin_reports.model import Cause, Report, Verdict
 
-MOST_FAILURES = 12  # clauses printed in full; the JSON report has all
+MOST_FAILURES = 12  # causes printed in full; the JSON report has all
 MOST_LINES = 20  # of one message
+MOST_CLAUSES = 8  # named for one cause
 LONGEST = 1000  # characters of one text that are printed
+ENDS = ("got", "lo", "hi", "nearest")
+NUMBER = ("value", "float_hex", "hex")  # as decimal, as hexadecimal float, as bits
 
 
 def render(report: Report) -> str:
@@ -61,42 +65,86 @@ def _cell(report: Report, group: str, dtype: str) -> str:
 
 
 def _failures(report: Report) -> Iterator[str]:
-    """Yield one block a failed clause: its first failure in full, and how many more there are."""
-    clauses: dict[str, list[Verdict]] = {}
+    """Yield one block a cause, or a failed clause where no causes were looked for."""
+    causes = report.causes or _by_clause(report)
+    for number, cause in enumerate(causes[:MOST_FAILURES], start=1):
+        yield _block(report, cause, f"{number} of {len(causes)}")
+    if len(causes) > MOST_FAILURES:
+        rest = ", ".join(one_line(cause.title) for cause in causes[MOST_FAILURES:])
+        yield f"and {len(causes) - MOST_FAILURES} more causes: {rest}"
+
+
+def _by_clause(report: Report) -> tuple[Cause, ...]:
+    clauses: dict[str, list[str]] = {}
     for verdict in report.failures:
-        clauses.setdefault(one_line(verdict.label), []).append(verdict)
-    for label, verdicts in list(clauses.items())[:MOST_FAILURES]:
-        yield _block(report, label, verdicts)
-    if len(clauses) > MOST_FAILURES:
-        yield f"and failures of {len(clauses) - MOST_FAILURES} more clauses: {', '.join(list(clauses)[MOST_FAILURES:])}"
+        clauses.setdefault(verdict.label, []).append(verdict.id)
+    return tuple(Cause(label, tuple(ids)) for label, ids in clauses.items())
 
 
-def _block(report: Report, label: str, verdicts: list[Verdict]) -> str:
-    first = verdicts[0]
+def _block(report: Report, cause: Cause, number: str) -> str:
+    """Return everything about one cause: what it is, where it shows, and its first failure in full."""
+    found = {v.id: v for v in report.failures}
+    verdicts = [found[id_] for id_ in cause.verdicts if id_ in found]
     dtypes = ", ".join(dict.fromkeys(v.dtype for v in verdicts))
-    lines = [f"FAIL {label} ({first.level}): {len(verdicts)} of {_total(report, label)} checks, {dtypes}"]
-    if first.failure:
-        lines += [f"  {one_line(line)}" for line in first.failure.message.splitlines()[:MOST_LINES]]
-        lines += [f"  call:   {one_line(first.failure.call)}"] if first.failure.call else []
-        lines += [f"  replay: {one_line(first.failure.replay)}"]
+    lines = [f"FAIL {number}: {one_line(cause.title)}: {len(verdicts)} checks, {dtypes}"]
+    lines += [f"  or equals: {one_line(sentence)}" for _, sentence in cause.equals[1:]]
+    lines += [f"  {one_line(text)}" for text in _clauses(report, verdicts)]
+    failure = verdicts[0].failure if verdicts else None
+    if failure:
+        lines += [f"  {one_line(line)}" for line in failure.message.splitlines()[:MOST_LINES]]
+        lines += [f"  {line}" for line in _numbers(failure.evidence)]
+        lines += [f"  call:   {one_line(failure.call)}"] if failure.call else []
+        lines += [f"  replay: {one_line(failure.replay)}"]
+        lines += ["  program:"] if failure.snippet else []
+        lines += [f"    {one_line(line)}" for line in failure.snippet.splitlines()[:MOST_LINES]]
     return "\n".join(lines)
 
 
-def _total(report: Report, label: str) -> int:
-    return sum(one_line(v.label) == label for v in report.verdicts)
+def _clauses(report: Report, verdicts: list[Verdict]) -> Iterator[str]:
+    """Yield the first failure's clause with its sentence, and how often which clauses failed."""
+    counts = Counter(v.label for v in verdicts)
+    for clause in list(dict.fromkeys(v.clause for v in verdicts))[:1]:
+        yield f"{verdicts[0].label} ({verdicts[0].level}): {report.sentences.get(clause, '')}"
+    if len(counts) > 1:
+        others = [f"{label} ({count})" for label, count in counts.items()]
+        yield f"breaks: {', '.join(others[:MOST_CLAUSES])}" + (", ..." if len(others) > MOST_CLAUSES else "")
+
+
+def _numbers(evidence: Mapping[str, Any]) -> list[str]:
+    """Return result and enclosure as decimals, hexadecimal floats and bits, and the distance in ULP."""
+    rows = [[name, *(one_line(str(evidence[name].get(k, ""))) for k in NUMBER)] for name in ENDS if name in evidence]
+    if not rows:
+        return []
+    ulp = evidence.get("ulp")
+    words = [] if ulp is None else [f"{ulp:+.4g} ULP from the correctly rounded result"]
+    return [*tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines(), *words]
 
 
 def _behaviours(report: Report) -> str:
     found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    meanings: dict[tuple[str, str], dict[str, str]] = {}
     for b in report.behaviours:
-        answers = [one_line(answer) for answer in b.answers]
-        found.setdefault((one_line(b.name), b.clause), {}).setdefault(b.part, []).extend(answers)
+        key = (one_line(b.name), b.clause)
+        found.setdefault(key, {}).setdefault(b.part, []).extend(one_line(answer) for answer in b.answers)
+        meanings.setdefault(key, {}).update({one_line(k): one_line(v) for k, v in b.meanings.items()})
     rows = [
-        [name, *(", ".join(dict.fromkeys(parts.get(part, ["-"]))) for part in ("loss", "gradient")), clause]
+        [
+            name,
+            *(", ".join(dict.fromkeys(parts.get(part, ["-"]))) for part in ("loss", "gradient")),
+            clause,
+            _meanings(meanings[name, clause]),
+        ]
         for (name, clause), parts in found.items()
     ]
-    headers = ["behaviour", "loss", "gradient", "clause"]
+    headers = ["behaviour", "loss", "gradient", "clause", "for a user"]
     return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True) if rows else ""
+
+
+def _meanings(meanings: Mapping[str, str]) -> str:
+    """Return what the answers mean; which one is meant is said where there are several."""
+    if len(meanings) == 1:
+        return next(iter(meanings.values()))
+    return "; ".join(f"{answer}: {text}" for answer, text in meanings.items())
 
 
 def _accuracy(report: Report) -> str:
@@ -109,11 +157,22 @@ def _accuracy(report: Report) -> str:
             f"{a.median_ulp:.3g}",
             f"{a.correctly_rounded:.1%}",
             f"{a.bound_used:.1%}",
+            f"{a.bias_ulp:+.3g}",
             a.accuracy_class,
         ]
         for a in report.accuracy
     ]
-    headers = ["accuracy", "of", "results", "largest ULP", "median ULP", "correctly rounded", "bound used", "class"]
+    headers = [
+        "accuracy",
+        "of",
+        "results",
+        "largest ULP",
+        "median ULP",
+        "correctly rounded",
+        "bound used",
+        "bias",
+        "class",
+    ]
     return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True) if rows else ""
 
 

@@ -13,6 +13,7 @@ import pytest
 from multimargin_reports import (
     Accuracy,
     Behaviour,
+    Cause,
     Failure,
     Report,
     ReportFileError,
@@ -27,8 +28,14 @@ from multimargin_reports.model import STATUSES
 from multimargin_reports.terminal import MOST_FAILURES, printable, render
 
 MESSAGE = "loss[2] = 0.75, but should be 0.5 (exact grid: nothing rounds) [VALUE-4 target term, case a3f9c1e2]"
+NUMBER = {"value": 0.75, "float_hex": "0x1.8p-1", "hex": "0000403f"}
 FAILURE = Failure(
-    MESSAGE, "forward([[0.5]], [0])  # float32", "multimargin replay a3f9c1e2 --backend kernel", {"ulp": 2}
+    MESSAGE,
+    "forward([[0.5]], [0])  # float32",
+    "multimargin replay a3f9c1e2 --backend kernel",
+    {"ulp": 2, "got": NUMBER, "lo": NUMBER | {"value": "nan"}},
+    {"p": 1},
+    "import numpy as np\nprint(forward())\n",
 )
 
 
@@ -64,10 +71,15 @@ def full() -> Report:
         verdicts=verdicts,
         planned=len(verdicts),
         behaviours=(
-            Behaviour("NaN at the target", "SPECIAL-7", "loss", "float32", ("dropped",)),
+            Behaviour("NaN at the target", "SPECIAL-7", "loss", "float32", ("dropped",), {"dropped": "it counts 0"}),
             Behaviour("NaN at the target", "SPECIAL-7", "gradient", "float32", ("dropped", "propagated")),
         ),
-        accuracy=(Accuracy("float32", "loss", 12, 1.5, 0.25, 0.75, 0.125, -0.0625, "in-dtype"),),
+        accuracy=(Accuracy("float32", "loss", 12, 1.5, 0.25, 0.75, 0.125, -0.0625, "in-dtype", (-1.5, 0.0, 0.5)),),
+        causes=(
+            Cause("equals: One too many.", ("VALUE-4/1", "VALUE-4/2"), (("one", "One too many."), ("two", "Another."))),
+            Cause("REJECT-9 weight size", ("REJECT-9/5",)),
+        ),
+        sentences={"VALUE-4": "The target MUST NOT count."},
         environment={"python": "3.11.2", "cpus": None, "count": 2},
         options={"dtypes": ["float32"], "seed": 7},
         duration_s=1.5,
@@ -83,20 +95,29 @@ VALUE      1 FAIL of 2     1 FAIL of 1
 PURITY     1 skipped of 1  1 pass
 REJECT     1 FAIL of 1     -
 
-FAIL VALUE-4 target term (MUST): 2 of 3 checks, float32, float64
+FAIL 1 of 2: equals: One too many.: 2 checks, float32, float64
+  or equals: Another.
+  VALUE-4 target term (MUST): The target MUST NOT count.
   loss[2] = 0.75, but should be 0.5 (exact grid: nothing rounds) [VALUE-4 target term, case a3f9c1e2]
+  got  0.75  0x1.8p-1  0000403f
+  lo   nan   0x1.8p-1  0000403f
+  +2 ULP from the correctly rounded result
   call:   forward([[0.5]], [0])  # float32
   replay: multimargin replay a3f9c1e2 --backend kernel
+  program:
+    import numpy as np
+    print(forward())
 
-FAIL REJECT-9 weight size (SHOULD): 1 of 1 checks, float32
+FAIL 2 of 2: REJECT-9 weight size: 1 checks, float32
+  REJECT-9 weight size (SHOULD):
 
-behaviour          loss     gradient             clause
------------------  -------  -------------------  ---------
-NaN at the target  dropped  dropped, propagated  SPECIAL-7
+behaviour          loss     gradient             clause     for a user
+-----------------  -------  -------------------  ---------  ------------
+NaN at the target  dropped  dropped, propagated  SPECIAL-7  it counts 0
 
-accuracy    of    results    largest ULP    median ULP    correctly rounded    bound used    class
-----------  ----  ---------  -------------  ------------  -------------------  ------------  --------
-float32     loss  12         1.5            0.25          75.0%                12.5%         in-dtype
+accuracy    of    results    largest ULP    median ULP    correctly rounded    bound used    bias     class
+----------  ----  ---------  -------------  ------------  -------------------  ------------  -------  --------
+float32     loss  12         1.5            0.25          75.0%                12.5%         -0.0625  in-dtype
 
 NOT CONFORMANT to training: 2 pass, 3 fail, 1 skip; clauses VALUE-4 target term, REJECT-9 weight size"""
 
@@ -119,8 +140,8 @@ def test_the_text_of_an_invalid_report() -> None:
 def test_many_failed_clauses_are_counted() -> None:
     verdicts = tuple(verdict(k, "fail", f"VALUE-{k + 1}") for k in range(MOST_FAILURES + 3))
     text = render(report(verdicts=verdicts, planned=len(verdicts)))
-    assert text.count("FAIL VALUE-") == MOST_FAILURES
-    assert "and failures of 3 more clauses" in text
+    assert text.count("\nFAIL ") == MOST_FAILURES
+    assert "and 3 more causes: VALUE-13 target term" in text
 
 
 @pytest.mark.parametrize(

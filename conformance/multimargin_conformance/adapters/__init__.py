@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from typing import Any
 
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend, subject
 from multimargin_conformance.outcome import text_of
+from multimargin_conformance.source import LIVE, numpy_source, torch_source
 
 ENTRY_POINTS = "multimargin.backends"
 SHIPPED: dict[str, tuple[str, str, str]] = {
@@ -47,16 +49,19 @@ def resolve(spec: str, *, device: str = "") -> Subject:
     kind, _, rest = spec.partition(":")
     if kind in KINDS and rest:
         attribute = _attribute(rest, spec)
+        location, _, attr = rest.rpartition(":")
         if kind == "py":
             started: Subject = _started(spec, lambda: subject(attribute, name=spec, spec=spec, device=device))
-            return started
+            return replace(started, source=numpy_source(location, attr, attribute))
         made = _started(spec, lambda: _torch_adapter().wrapped(attribute, device))
-        return subject(made, name=spec, spec=spec, device=device)
+        source = torch_source if made.framework == "torch" else numpy_source
+        return replace(subject(made, name=spec, spec=spec, device=device), source=source(location, attr, attribute))
     if spec in SHIPPED:
         module, attr, _ = SHIPPED[spec]
         arguments = {"device": device} if device else {}
         made = _started(spec, lambda: getattr(importlib.import_module(module), attr)(**arguments))
-        return subject(made, spec=spec, device=device)
+        found = subject(made, spec=spec, device=device)
+        return replace(found, source=numpy_source(module, attr, type(made))) if found.source == LIVE else found
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == spec:
             return subject(_started(spec, entry.load), name=spec, spec=spec, device=device)

@@ -41,7 +41,13 @@ def to_array(tensor: Any) -> Any:
 
 
 class TensorBackend:
-    """A function over tensors with F.multi_margin_loss's signature as a backend; the gradient is autograd's."""
+    """A function over tensors with F.multi_margin_loss's signature as a backend; the gradient is autograd's.
+
+    source: Python source that defines the function as `multi_margin_loss`.
+    """
+
+    framework = "torch"
+    source = "from torch.nn.functional import multi_margin_loss"
 
     def __init__(self, function: Callable[..., Any], name: str, device: str = "cpu") -> None:
         torch.empty(0, device=device)  # raises where there is no such device
@@ -82,6 +88,16 @@ class TorchEager(TensorBackend):
 class TorchDecomposition(TensorBackend):
     """The decomposition that torch.compile, export and meta tensors use in place of the kernel."""
 
+    source = """from torch._decomp import get_decompositions
+
+operator = torch.ops.aten.multi_margin_loss.default
+decomposed = get_decompositions([operator])[operator]
+
+
+def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, reduction="mean"):
+    return decomposed(input, target, p, margin, weight, {"none": 0, "mean": 1, "sum": 2}[reduction])
+"""
+
     def __init__(self, device: str = "cpu") -> None:
         from torch._decomp import get_decompositions
 
@@ -103,6 +119,8 @@ class TorchDecomposition(TensorBackend):
 class TorchReference(TensorBackend):
     """multimargin_reference.torch.multi_margin_loss."""
 
+    source = "from multimargin_reference.torch import multi_margin_loss"
+
     def __init__(self, device: str = "cpu") -> None:
         from multimargin_reference.torch import multi_margin_loss
 
@@ -111,6 +129,8 @@ class TorchReference(TensorBackend):
 
 class RawKernel:
     """An object with forward and backward over tensors: a kernel without autograd."""
+
+    framework = "torch-kernel"
 
     def __init__(self, kernel: Any, device: str) -> None:
         torch.empty(0, device=device)  # raises where there is no such device

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.session import Result, Session
+from multimargin_reference.case import Case
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Item:
     """One planned verdict: an id, the clause that it speaks about, and how to get it.
 
     case: the vector's id, "" when the check makes its own calls. part: "loss" or "gradient". also: further clauses
-    that a failure would break.
+    that a failure would break. call: gives the call, where the check is one call and what is legal for it; None where
+    it is more, such as one call after another.
     """
 
     id: str
@@ -44,3 +46,4 @@ class Item:
     run: Callable[[Session], Result]
     case: str = ""
     also: tuple[str, ...] = ()
+    call: Callable[[], Case] | None = None

@@ -99,7 +99,8 @@ def _item(plan: Plan, part: str) -> Item:
             finding and Finding(f"{finding.message}; {call_text(case, part)}", finding.evidence, finding.clause)
         )
 
-    return Item(f"{clause}/{plan.dtype}/sizes-{plan.name}/{part}", clause, plan.dtype, part, run, also=also)
+    name = f"{clause}/{plan.dtype}/sizes-{plan.name}/{part}"
+    return Item(name, clause, plan.dtype, part, run, also=also, call=lambda: call(plan))
 
 
 @cache

@@ -9,10 +9,11 @@ import numpy as np
 
 import multimargin_vectors
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.judge import Finding, judge, judge_rejection
+from multimargin_conformance.checks.single import judge_refused, part_of
+from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.outcome import Observation, Raised, Returned
 from multimargin_conformance.session import PASS, Result, Sample, Session, result_of
-from multimargin_reference.expectation import Choice, Enclosures, Rejection, Values, expected_values
+from multimargin_reference.expectation import Choice, Rejection, Values, expected_values
 from multimargin_vectors import Vector
 
 WHY = {
@@ -22,7 +23,6 @@ WHY = {
     "special": "SPECIAL rules and derived bounds",
     "choice": "one of the permitted answers",
 }
-TARGET_RANGE = ("REJECT-3", "REJECT-4", "REJECT-5")
 MEASURED = ("rounded", "sparse")
 
 
@@ -55,13 +55,14 @@ def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> 
 
     def run(session: Session) -> Result:
         if isinstance(vector.expected, Rejection):
-            return _judge_rejection(session, vector, vector.expected, part)
+            return result_of(judge_refused(session, vector.case, part, vector.clauses[0]))
         observation = session.function(part)(vector.case)
         if isinstance(vector.expected, Choice):
             return _judge_choice(session, vector, vector.expected, part, observation)
         return _judge_values(session, vector, part, observation, scope)
 
-    return Item(f"{clause}/{vector.dtype}/{vector.id}/{part}", clause, vector.dtype, part, run, vector.id, tuple(also))
+    name = f"{clause}/{vector.dtype}/{vector.id}/{part}"
+    return Item(name, clause, vector.dtype, part, run, vector.id, tuple(also), lambda: vector.case)
 
 
 def _values(vector: Vector) -> Values:
@@ -70,27 +71,13 @@ def _values(vector: Vector) -> Values:
     return expected.values if isinstance(expected, Choice) else expected
 
 
-def _part(values: Values, part: str) -> Enclosures:
-    expected = values.loss if part == "loss" else values.gradient
-    assert expected is not None
-    return expected
-
-
-def _judge_rejection(session: Session, vector: Vector, expected: Rejection, part: str) -> Result:
-    """A valid call of the same shapes comes first: a shape that was fine before proves nothing."""
-    case = vector.case
-    if vector.clauses[0] in TARGET_RANGE:
-        session.function(part)(replace(case, target=np.clip(case.target, 0, case.input.shape[-1] - 1)))
-    return result_of(judge_rejection(session.function(part)(case), expected.clause))
-
-
 def _judge_values(session: Session, vector: Vector, part: str, observation: Observation, scope: Scope) -> Result:
-    expected = _part(_values(vector), part)
+    expected = part_of(_values(vector), part)
     if scope.widened:
         expected = expected.narrowed_to_widened()
     finding = judge(part, observation, expected, WHY[vector.tier])
     if finding and scope.flush:
-        expected = _part(expected_values(vector.case, flush=True), part)
+        expected = part_of(expected_values(vector.case, flush=True), part)
         finding = judge(part, observation, expected, "with permission to flush subnormals")
     if finding is None and vector.tier in MEASURED:
         assert isinstance(observation.outcome, Returned)
@@ -99,7 +86,7 @@ def _judge_values(session: Session, vector: Vector, part: str, observation: Obse
 
 
 def _judge_choice(session: Session, vector: Vector, choice: Choice, part: str, observation: Observation) -> Result:
-    expected, clause = _part(choice.values, part), vector.clauses[0]
+    expected, clause = part_of(choice.values, part), vector.clauses[0]
     outcome = observation.outcome
     if isinstance(outcome, Raised) and "rejected" in choice.answers:
         session.answered(choice.behaviour, clause, part, vector.dtype, choice.answers["rejected"])

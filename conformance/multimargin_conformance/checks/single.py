@@ -1,0 +1,48 @@
+"""One call, judged by what is legal for it: for calls that are no vectors, such as shrunk ones and files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from multimargin_conformance.checks.item import Scope
+from multimargin_conformance.judge import Finding, judge, judge_rejection
+from multimargin_conformance.session import Session
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures, Rejection, Values, expected_values
+from multimargin_reference.rejection import rejecting_clause
+
+TARGET_RANGE = ("REJECT-3", "REJECT-4", "REJECT-5")
+
+
+def expectation(case: Case, *, flush: bool = False) -> Values | Rejection:
+    """Return what is legal for a call: values, or a rejection by the clause that it breaks."""
+    clause = rejecting_clause(case)
+    return Rejection(clause) if clause else expected_values(case, flush=flush)
+
+
+def judge_call(session: Session, case: Case, part: str, scope: Scope) -> Finding | None:
+    """Make one call and judge its loss or gradient ("loss" or "gradient"); None when it is legal."""
+    expected = expectation(case, flush=scope.flush)
+    if isinstance(expected, Rejection):
+        return judge_refused(session, case, part, expected.clause)
+    enclosures = part_of(expected, part)
+    if scope.widened:
+        enclosures = enclosures.narrowed_to_widened()
+    why = "exact grid: nothing rounds" if enclosures.exact else "derived bound on every legal evaluation"
+    return judge(part, session.function(part)(case), enclosures, why)
+
+
+def judge_refused(session: Session, case: Case, part: str, clause: str) -> Finding | None:
+    """Judge a call that must be rejected; a valid one comes first: shapes that were fine before prove nothing."""
+    if clause in TARGET_RANGE:
+        session.function(part)(replace(case, target=np.clip(case.target, 0, case.input.shape[-1] - 1)))
+    return judge_rejection(session.function(part)(case), clause)
+
+
+def part_of(values: Values, part: str) -> Enclosures:
+    """Return what is legal for the loss or the gradient."""
+    expected = values.loss if part == "loss" else values.gradient
+    assert expected is not None
+    return expected

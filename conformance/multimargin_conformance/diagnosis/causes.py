@@ -1,0 +1,251 @@
+"""Failures grouped by what is probably their one cause, each with the smallest call that shows it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+from multimargin_conformance.backend import live
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import judge_call
+from multimargin_conformance.diagnosis.equals import Call, answer, best, like, same
+from multimargin_conformance.diagnosis.shrink import cost, shrink
+from multimargin_conformance.judge import Finding
+from multimargin_conformance.session import Session
+from multimargin_reference.case import Case
+from multimargin_reference.clauses import CLAUSES
+from multimargin_reference.known import Fault
+from multimargin_reference.rejection import rejecting_clause
+from multimargin_reports import Cause
+from multimargin_vectors import by_id
+from multimargin_vectors.draft import has_kink
+
+SECONDS = 15.0  # for all causes of a run together; later ones are grouped without being shrunk
+MOST_CALLS = 80  # failed calls that known faults are compared with
+MOST_PASSED = 48  # passed ones
+MOST_CAUSES = 12  # that are looked into
+EXACT = ("exact", "rejection", "special")  # tiers whose results do not depend on the order of summation
+CERTAIN = ("exact", "rejection")  # and those with one right answer
+NAMED = 3  # known faults that are named for one cause
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A failed check and what was wrong."""
+
+    item: Item
+    finding: Finding
+
+    @property
+    def clause(self) -> str:
+        """The clause that the failure breaks."""
+        return self.finding.clause or self.item.clause
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The smallest call found that fails like the check, and what is wrong with it."""
+
+    case: Case
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The causes, and by the id of each cause's first verdict the smallest call."""
+
+    causes: tuple[Cause, ...] = ()
+    smallest: Mapping[str, Smallest] = field(default_factory=dict)
+
+
+@dataclass
+class Work:
+    """What is known about one run's failures while they are being sorted."""
+
+    session: Session
+    scope: Scope
+    items: Sequence[Item]
+    failed: Sequence[Failed]
+    end: float
+
+    @cached_property
+    def calls(self) -> dict[str, Call]:
+        """Failed calls whose results do not depend on rounding, made again, by check id; every clause has its share."""
+        chosen = [f for f in self.failed if _comparable(f.item)]
+        by_clause: dict[str, list[Failed]] = {}
+        for f in chosen:
+            by_clause.setdefault(f.clause, []).append(f)
+        share = max(1, MOST_CALLS // max(1, len(by_clause)))
+        return {f.item.id: self._made(f.item) for group in by_clause.values() for f in spread(group, share)}
+
+    @cached_property
+    def passed(self) -> list[Call]:
+        """Calls that were answered rightly, made again."""
+        wrong = {f.item.id for f in self.failed}
+        right = [i for i in self.items if i.call and _tier(i) in CERTAIN and i.id not in wrong]
+        return [self._made(item) for item in spread(right, MOST_PASSED)]
+
+    def _made(self, item: Item) -> Call:
+        assert item.call is not None
+        case = item.call()
+        return Call(case, item.part, self.session.function(item.part)(case).outcome)
+
+
+T = TypeVar("T")
+
+
+def spread(values: Sequence[T], count: int) -> list[T]:
+    """Return about `count` of the values, evenly spread."""
+    return list(values[:: max(1, -(-len(values) // count))])
+
+
+def diagnose(session: Session, scope: Scope, items: Sequence[Item], failed: Sequence[Failed]) -> Diagnosis:
+    """Sort failures into causes. items: everything that was run. failed: the failures that are not known ones."""
+    work = Work(session, scope, items, failed, time.monotonic() + SECONDS)
+    causes: list[tuple[Cause, Smallest | None]] = []
+    pending = list(failed)
+    while pending:
+        members, faults = _group(work, pending) if len(causes) < MOST_CAUSES else (pending, [])
+        taken = {f.item.id for f in members}
+        pending = [f for f in pending if f.item.id not in taken]
+        causes.append(_cause(work, members, faults))
+    merged = _merged(causes)
+    return Diagnosis(tuple(c for c, _ in merged), {c.verdicts[0]: s for c, s in merged if s is not None})
+
+
+def _group(work: Work, pending: list[Failed]) -> tuple[list[Failed], list[Fault]]:
+    """Return the failures that have the first one's cause, and the known faults that give the same results."""
+    first = next((f for f in pending if f.item.id in work.calls), None)
+    if first is not None and time.monotonic() < work.end:
+        rest = {f.item.id for f in pending}
+        calls = {key: call for key, call in work.calls.items() if key in rest}
+        alike = [calls[f.item.id] for f in pending if _kind(f) == _kind(first) and f.item.id in calls]
+        candidates = like(calls[first.item.id])
+        for call in alike:  # a fault that explains one such call and not the next is none
+            candidates = like(call, candidates)
+        faults, _ = best(candidates, list(calls.values()), lambda: work.passed)
+        if faults:
+            members = [f for f in pending if _explained(work, f, faults[0])]
+            return _first_by_clause(members, faults[0]), faults
+    lead = pending[0]
+    return [f for f in pending if _kind(f) == _kind(lead)], []
+
+
+def _explained(work: Work, failed: Failed, fault: Fault) -> bool:
+    """Whether a fault does the same on a failed call, or fails the same check."""
+    if call := work.calls.get(failed.item.id):
+        return same(answer(fault, call.case, call.part).outcome, call.outcome)
+    return failed.item.run(Session(live(fault.make()))).status == "fail"
+
+
+def _first_by_clause(members: list[Failed], fault: Fault) -> list[Failed]:
+    """Put the failures of the clauses that the fault breaks first: those are what it is about."""
+    return sorted(members, key=lambda f: fault.clauses.index(f.clause) if f.clause in fault.clauses else 99)
+
+
+def _kind(failed: Failed) -> tuple[str, ...]:
+    """Return what kind of failure it is: of the same error, of one form clause, or of one clause and part."""
+    finding, item = failed.finding, failed.item
+    if "got" in finding.evidence:
+        return ("values", item.clause, item.part)
+    text = re.sub(r"[-+]?\d[\d.e+-]*", "#", finding.message.split(";")[0])[:120]
+    return ("no value", text)
+
+
+def _cause(work: Work, members: list[Failed], faults: list[Fault]) -> tuple[Cause, Smallest | None]:
+    """Make a cause of its failures; the one that shrinks best comes first."""
+    lead = _representative(members)
+    smallest = _shrunk(work, lead) if time.monotonic() < work.end else None
+    ids = (lead.item.id, *(f.item.id for f in members if f is not lead))
+    equals = tuple((fault.name, fault.sentence) for fault in faults[:NAMED])
+    title = f"equals: {faults[0].sentence}" if faults else CLAUSES[lead.clause].label
+    return Cause(title, ids, equals), smallest
+
+
+def _representative(members: list[Failed]) -> Failed:
+    """Return the failure with the simplest call, of the clause that comes first."""
+    same_clause = [f for f in members if f.clause == members[0].clause and f.item.call is not None]
+    sized = [(cost(f.item.call()), k) for k, f in enumerate(same_clause[:40]) if f.item.call is not None]
+    return same_clause[min(sized)[1]] if sized else members[0]
+
+
+def _shrunk(work: Work, failed: Failed) -> Smallest | None:
+    """Return the smallest call that fails in the same way; None where the check is no single call."""
+    item = failed.item
+    if item.call is None:
+        return None
+    start = item.call()
+    if _tier(item) == "choice":
+        return Smallest(start, failed.finding)
+    kink = _kink(start)
+    findings: dict[str, Finding] = {}
+
+    def fails(case: Case) -> bool:
+        finding = _finding(work, case, item.part)
+        if finding is None or _way(finding) != _way(failed.finding) or (_kink(case) and not kink):
+            return False
+        findings[case.id] = finding
+        return True
+
+    if not fails(start):
+        return None  # not every time, or not in C order
+    smallest = shrink(start, fails, _row(start, failed.finding))
+    return Smallest(smallest, findings[smallest.id])
+
+
+def _kink(case: Case) -> bool:
+    """Whether a valid call has a z of 0: shrinking must not bring in what has clauses of its own."""
+    return not rejecting_clause(case) and has_kink(case)
+
+
+def _finding(work: Work, case: Case, part: str) -> Finding | None:
+    try:
+        return judge_call(work.session, case, part, work.scope)
+    except (ArithmeticError, ValueError, TypeError, IndexError):  # a candidate that is no call at all
+        return None
+
+
+def _way(finding: Finding) -> tuple[str, ...]:
+    """Return in which way a result is wrong; shrinking must not slip from one to another."""
+    if "got" in finding.evidence and "index" in finding.evidence:
+        return ("value", "special" if isinstance(finding.evidence["got"]["value"], str) else "finite")
+    return (re.sub(r"[^a-zA-Z :]", "", finding.message.split(",")[0])[:40],)
+
+
+def _row(case: Case, finding: Finding) -> int:
+    """Return a row that a failure is about."""
+    index = finding.evidence.get("index", 0)
+    per_row = case.input.shape[-1] if finding.evidence.get("part") == "gradient" and case.input.ndim == 2 else 1
+    return int(index) // max(1, per_row)
+
+
+def _comparable(item: Item) -> bool:
+    return item.call is not None and bool(item.case) and _tier(item) in EXACT
+
+
+def _tier(item: Item) -> str:
+    return by_id()[item.case].tier if item.case else ""
+
+
+def _merged(causes: list[tuple[Cause, Smallest | None]]) -> list[tuple[Cause, Smallest | None]]:
+    """Join causes without a known fault whose smallest calls are the same but for the dtype."""
+    found: dict[object, tuple[Cause, Smallest | None]] = {}
+    for number, (cause, smallest) in enumerate(causes):
+        key: object = number if smallest is None or cause.equals else _same_call(smallest)
+        if key in found:
+            first, kept = found[key]
+            found[key] = (Cause(first.title, (*first.verdicts, *cause.verdicts), first.equals), kept)
+        else:
+            found[key] = (cause, smallest)
+    return list(found.values())
+
+
+def _same_call(smallest: Smallest) -> str:
+    case = smallest.case
+    arrays = (case.input, case.target, case.weight, case.grad_output)
+    texts = [f"{a.shape}{a.tolist()}" if a is not None else "-" for a in arrays]
+    return f"{texts}{case.p}{case.margin}{case.reduction}{smallest.finding.evidence.get('part')}"
