@@ -23,9 +23,10 @@ from multimargin_reports import (
     to_json,
     write,
 )
+from multimargin_reports.content import printable
 from multimargin_reports.jsonfile import LARGEST_FILE, schema
 from multimargin_reports.model import STATUSES
-from multimargin_reports.terminal import MOST_FAILURES, printable, render
+from multimargin_reports.terminal import MOST_FAILURES, render
 
 MESSAGE = "loss[2] = 0.75, but should be 0.5 (exact grid: nothing rounds) [VALUE-4 target term, case a3f9c1e2]"
 NUMBER = {"value": 0.75, "float_hex": "0x1.8p-1", "hex": "0000403f"}

@@ -16,7 +16,7 @@ from multimargin_conformance.cli.base import CONFORMANT, INVALID, NOT_CONFORMANT
 def replay(case: str, backend: str, device: str) -> None:
     """Run one vector again. CASE is its id, or the start of it."""
     from multimargin_conformance import replay as run
-    from multimargin_reports.terminal import one_line
+    from multimargin_reports.content import one_line
 
     verdicts = started(lambda: run(case, backend, device=device))
     for verdict in verdicts:

@@ -1,0 +1,165 @@
+"""What every text format says about a report: tables as rows and headers, causes as blocks, the conclusion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from multimargin_reports.model import Cause, Failure, Report, Verdict
+
+MOST_CLAUSES = 8  # named for one cause
+LONGEST = 1000  # characters of one text that are printed
+ENDS = ("got", "lo", "hi", "nearest")
+NUMBER = ("value", "float_hex", "hex")  # as decimal, as hexadecimal float, as bits
+
+Table = tuple[list[list[str]], list[str]]  # rows and headers
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is said about one cause. clauses: the first one with its sentence, and how often which ones failed."""
+
+    title: str
+    where: str
+    equals: tuple[str, ...]
+    clauses: tuple[str, ...]
+    failure: Failure | None
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped: a backend's name or message must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str) -> str:
+    """Return text on one line of bounded length: a name or message must not look like a line of the report."""
+    shortened = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return printable(shortened).replace("\n", "\\n")
+
+
+def describe(report: Report) -> str:
+    """Return name and version of the backend, and its device."""
+    backend = report.backend
+    words = [one_line(str(backend[key])) for key in ("name", "version", "device") if backend.get(key)]
+    return " ".join(word for word in words if word != "unknown")
+
+
+def group_table(report: Report) -> Table:
+    """Return the table clause group x dtype."""
+    dtypes = sorted({v.dtype for v in report.verdicts}, key=lambda d: (len(d), d))
+    groups = list(dict.fromkeys(v.group for v in report.verdicts))
+    rows = [[group, *(_cell(report, group, dtype) for dtype in dtypes)] for group in groups]
+    return rows, ["clauses", *dtypes]
+
+
+def _cell(report: Report, group: str, dtype: str) -> str:
+    found = Counter(v.status for v in report.verdicts if v.group == group and v.dtype == dtype)
+    total = found.total()
+    if not total:
+        return "-"
+    names = (("fail", "FAIL"), ("error", "ERROR"), ("skip", "skipped"))
+    words = [f"{found[status]} {word}" for status, word in names if found[status]]
+    return f"{', '.join(words)} of {total}" if words else f"{total} pass"
+
+
+def blocks(report: Report) -> list[Block]:
+    """Return one block a cause, or a failed clause where causes were not looked for."""
+    found = {v.id: v for v in report.failures}
+    causes = report.causes or _by_clause(report)
+    return [_block(report, cause, [found[id_] for id_ in cause.verdicts if id_ in found]) for cause in causes]
+
+
+def _by_clause(report: Report) -> tuple[Cause, ...]:
+    clauses: dict[str, list[str]] = {}
+    for verdict in report.failures:
+        clauses.setdefault(verdict.label, []).append(verdict.id)
+    return tuple(Cause(label, tuple(ids)) for label, ids in clauses.items())
+
+
+def _block(report: Report, cause: Cause, verdicts: list[Verdict]) -> Block:
+    where = f"{len(verdicts)} checks, {', '.join(dict.fromkeys(v.dtype for v in verdicts))}"
+    equals = tuple(f"or equals: {sentence}" for _, sentence in cause.equals[1:])
+    failure = verdicts[0].failure if verdicts else None
+    return Block(cause.title, where, equals, tuple(_clauses(report, verdicts)), failure)
+
+
+def _clauses(report: Report, verdicts: list[Verdict]) -> Iterator[str]:
+    counts = Counter(v.label for v in verdicts)
+    for first in verdicts[:1]:
+        yield f"{first.label} ({first.level}): {report.sentences.get(first.clause, '')}"
+    if len(counts) > 1:
+        others = [f"{label} ({count})" for label, count in counts.items()]
+        yield f"breaks: {', '.join(others[:MOST_CLAUSES])}" + (", ..." if len(others) > MOST_CLAUSES else "")
+
+
+def number_rows(evidence: Mapping[str, Any]) -> list[list[str]]:
+    """Return result and enclosure as decimals, hexadecimal floats and bits; nothing where no number is wrong."""
+    return [[name, *(one_line(str(evidence[name].get(k, ""))) for k in NUMBER)] for name in ENDS if name in evidence]
+
+
+def ulp_text(evidence: Mapping[str, Any]) -> str:
+    """Return the signed distance in ULP in words, "" where there is none."""
+    ulp = evidence.get("ulp")
+    return "" if ulp is None else f"{ulp:+.4g} ULP from the correctly rounded result"
+
+
+def behaviour_table(report: Report) -> Table:
+    """Return the table of behaviours, all dtypes together."""
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    meanings: dict[tuple[str, str], dict[str, str]] = {}
+    for b in report.behaviours:
+        key = (one_line(b.name), b.clause)
+        found.setdefault(key, {}).setdefault(b.part, []).extend(one_line(answer) for answer in b.answers)
+        meanings.setdefault(key, {}).update({one_line(k): one_line(v) for k, v in b.meanings.items()})
+    rows = [
+        [
+            name,
+            *(", ".join(dict.fromkeys(parts.get(part, ["-"]))) for part in ("loss", "gradient")),
+            clause,
+            _meanings(meanings[name, clause]),
+        ]
+        for (name, clause), parts in found.items()
+    ]
+    return rows, ["behaviour", "loss", "gradient", "clause", "for a user"]
+
+
+def _meanings(meanings: Mapping[str, str]) -> str:
+    """Return what the answers mean; which one is meant is said where there are several."""
+    if len(meanings) == 1:
+        return next(iter(meanings.values()))
+    return "; ".join(f"{answer}: {text}" for answer, text in meanings.items())
+
+
+def accuracy_table(report: Report) -> Table:
+    """Return the table of accuracy, errors in ULP."""
+    rows = [
+        [
+            a.dtype,
+            a.part,
+            str(a.count),
+            f"{a.largest_ulp:.3g}",
+            f"{a.median_ulp:.3g}",
+            f"{a.correctly_rounded:.1%}",
+            f"{a.bound_used:.1%}",
+            f"{a.bias_ulp:+.3g}",
+            a.accuracy_class,
+        ]
+        for a in report.accuracy
+    ]
+    headers = "accuracy, of, results, largest ULP, median ULP, correctly rounded, bound used, bias, class"
+    return rows, headers.split(", ")
+
+
+def foot(report: Report) -> str:
+    """Return the conclusion in one line."""
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
+    if not report.planned:
+        return "INVALID: nothing to check: the backend declares none of what this profile asks for"
+    if not report.valid:
+        return f"INVALID: {report.planned} planned, {counts}; this run proves nothing"
+    if report.conformant:
+        return f"CONFORMANT to {one_line(report.claim)}: {counts}"
+    clauses = dict.fromkeys(one_line(v.label) for v in report.failures)
+    return f"NOT CONFORMANT to {one_line(report.claim)}: {counts}; clauses {', '.join(clauses)}"
