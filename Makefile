@@ -8,13 +8,14 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help check test lint bench readme vectors spec
+.PHONY: help check test lint bench readme vectors spec reports
 
 help:
 	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
 	@echo "make test     run the tests (ARGS='-k kink' selects; WORKERS=2 sets the number of processes)"
 	@echo "make lint     ruff, mypy, and that every generated file is current"
 	@echo "make bench    time PyTorch and the vectorized reference (ARGS='--rounds 5')"
+	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
 	@echo "make spec     write reference/SPEC.md again"
 	@echo "make vectors  write the golden vectors again"
 	@echo "make readme   write the README's outputs again"
@@ -48,6 +49,9 @@ vectors: $(INSTALLED)
 
 readme: $(INSTALLED)
 	@$(RUN) scripts/readme.py
+
+reports: $(INSTALLED)
+	@$(RUN) scripts/publish.py $(ARGS)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -e $(VENV) || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \

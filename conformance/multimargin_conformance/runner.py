@@ -30,7 +30,8 @@ from multimargin_conformance.session import Result, Session
 from multimargin_reference.behaviours import meaning
 from multimargin_reference.case import Case
 from multimargin_reference.clauses import CLAUSES, Clause
-from multimargin_reports import Behaviour, Cause, Failure, Report, Verdict
+from multimargin_reference.formats import HALVES
+from multimargin_reports import Accuracy, Behaviour, Cause, Failure, Report, Verdict
 from multimargin_vectors import by_id
 from multimargin_vectors.codec import call_to_json
 
@@ -73,6 +74,7 @@ def check(
     session = Session(under_test, seed)
     results, complete = _run(items, session, fail_fast, progress)
     causes, verdicts = _explained(items, results, session, scope, explain=complete and not fail_fast)
+    figures = accuracy(session.samples) if not fail_fast else ()
     limits = [f"only checks {text!r}" for text in (select, clause) if text]
     return Report(
         backend=_backend(under_test),
@@ -82,8 +84,8 @@ def check(
         verdicts=verdicts,
         causes=causes,
         sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
-        behaviours=tuple(_behaviour(*key, answers) for key, answers in session.answers.items()),
-        accuracy=accuracy(session.samples) if not fail_fast else (),
+        behaviours=(*(_behaviour(*key, answers) for key, answers in session.answers.items()), *_halves(figures)),
+        accuracy=figures,
         complete=complete,
         environment=environment(),
         options={"dtypes": list(chosen), "seed": seed, "fail_fast": fail_fast, "only": list(only)},
@@ -157,6 +159,16 @@ def _guarded(item: Item, session: Session) -> Result:
 
 def _behaviour(name: str, clause: str, part: str, dtype: str, answers: Sequence[str]) -> Behaviour:
     return Behaviour(name, clause, part, dtype, tuple(answers), {a: meaning(name, a) for a in answers})
+
+
+def _halves(figures: Sequence[Accuracy]) -> list[Behaviour]:
+    """Return how each half is computed, as its results show: float32 inside with one rounding, or step by step."""
+    answers = {(a.dtype, a.part): "in-dtype" if a.accuracy_class == "in-dtype" else "widened" for a in figures}
+    return [
+        _behaviour("half precision", "DTYPE-2", part, dtype, [answer])
+        for (dtype, part), answer in answers.items()
+        if dtype in HALVES
+    ]
 
 
 def _explained(

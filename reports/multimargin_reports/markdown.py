@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from tabulate import tabulate
 
@@ -26,6 +27,11 @@ SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~"})
 def render(report: Report) -> str:
     """Return the whole report as Markdown; text from the backend is escaped or quoted as code."""
     return "\n\n".join(part for part in _parts(report) if part) + "\n"
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a Markdown file."""
+    path.write_text(render(report), encoding="utf-8")
 
 
 def _parts(report: Report) -> Iterator[str]:

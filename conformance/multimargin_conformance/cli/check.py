@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 @click.option("--isolate/--no-isolate", default=None, help="This version runs every backend in this process.")
 @click.option("-x", "fail_fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Write report.json to this folder.")
-def check(backend: str, output: Path | None, dtypes: tuple[str, ...], **options: Any) -> None:
+@click.option("--format", "formats", default="json", show_default=True, help="json or json,markdown, with --output.")
+def check(backend: str, output: Path | None, formats: str, dtypes: tuple[str, ...], **options: Any) -> None:
     """Check BACKEND clause by clause.
 
     BACKEND is a shipped name (multimargin backends), py:module:attr or torch:module:attr.
@@ -34,12 +36,15 @@ def check(backend: str, output: Path | None, dtypes: tuple[str, ...], **options:
     from multimargin_conformance import check as run
     from multimargin_reports import terminal
 
+    writers = _writers(formats)
     if output is not None:
         _make(output)
     report = started(lambda: run(backend, dtypes=dtypes or None, progress=progress(), **options))
     click.echo(terminal.render(report))
     if output is not None:
-        _write(report, output)
+        for name, write in writers.items():
+            write(report, output / name)
+            click.echo(f"wrote {output / name}")
     sys.exit(_status(report))
 
 
@@ -56,8 +61,12 @@ def _make(folder: Path) -> None:
         raise Stop(f"--output {folder}: {error.strerror}", USAGE) from error
 
 
-def _write(report: Report, folder: Path) -> None:
-    from multimargin_reports import write
+def _writers(formats: str) -> dict[str, Callable[[Report, Path], None]]:
+    """Return the files to write and what writes them; JSON always. Raises Stop for a format that is not there."""
+    from multimargin_reports import markdown, write
 
-    write(report, folder / "report.json")
-    click.echo(f"wrote {folder / 'report.json'}")
+    known = {"json": ("report.json", write), "markdown": ("report.md", markdown.write)}
+    chosen = ["json", *(name for name in formats.split(",") if name and name != "json")]
+    if unknown := [name for name in chosen if name not in known]:
+        raise Stop(f"--format {unknown[0]!r}, but should be out of {', '.join(known)}, separated by commas", USAGE)
+    return dict(known[name] for name in chosen)
