@@ -91,9 +91,7 @@ def _row(exact: Problem, index: int, like: int) -> RowSteps:
     own = -total([step.gradient for step in steps if step.state == ACTIVE])
     steps[y] = Step(y, logits[y], steps[y].z, TARGET, ZERO, ZERO, ZERO, own)
     added = total([step.weighted for step in steps if step.state == ACTIVE])
-    return RowSteps(
-        index, y, logits[y], w, g, tuple(steps), added, product(added, Fraction(1, len(logits))), like
-    )
+    return RowSteps(index, y, logits[y], w, g, tuple(steps), added, product(added, Fraction(1, len(logits))), like)
 
 
 def _step(exact: Problem, i: int, y: int, x: Real, xy: Real, w: Real, factor: Real) -> Step:

@@ -46,7 +46,9 @@ def explain(case: Case, expected: Expectation | None = None) -> str:
     a call of more than LARGEST_CALL logits; never for an invalid one: that is explained.
     """
     if case.input.size > LARGEST_CALL:
-        raise ValueError(f"the call has {case.input.size} logits, but should have at most {LARGEST_CALL} to be explained")
+        raise ValueError(
+            f"the call has {case.input.size} logits, but should have at most {LARGEST_CALL} to be explained"
+        )
     parts = [_call(case)]
     clause = expected.clause if isinstance(expected, Rejection) else rejecting_clause(case)
     if clause:
@@ -57,7 +59,9 @@ def explain(case: Case, expected: Expectation | None = None) -> str:
         usual = meaning(case)
         if _invalid(usual):
             return "\n\n".join([*parts, f"NOT A VALID CALL: {problem_with}. No REJECT clause names it."])
-        parts.append(f"UNUSUAL: {problem_with}. An implementation that accepts it must take it for this:\n{_call(usual)}")
+        parts.append(
+            f"UNUSUAL: {problem_with}. An implementation that accepts it must take it for this:\n{_call(usual)}"
+        )
         case = usual
     return "\n\n".join([*parts, *_valid(case, expected)])
 
@@ -127,11 +131,11 @@ def _values(case: Case, expected: Expectation | None) -> tuple[Values | None, st
 def _formula(case: Case, exact: Problem) -> str:
     """Return the formula with this call's sizes, and the margin as it really is."""
     rows, classes = len(exact.rows), int(case.input.shape[-1])
-    power = "" if exact.p == 1 else "^2"
+    power, weight = "" if exact.p == 1 else "^2", "" if case.weight is None else "w[y] * "
     lines = [
         f"{rows} row{'s' * (rows != 1)} of C = {classes} class{'es' * (classes != 1)}, computed in {exact.format.name} "
         f"(unit roundoff u = 2^-{exact.format.precision})",
-        f"a row's loss = 1/C * sum over i != y of w[y] * max(0, z[i]){power}, z[i] = margin - x[y] + x[i]",
+        f"a row's loss = 1/C * sum over i != y of {weight}max(0, z[i]){power}, z[i] = margin - x[y] + x[i]",
         f"margin = {exact_text(exact.margin)}",
     ]
     if isinstance(exact.margin, Fraction) and not exact.format.represents(exact.margin):
@@ -145,7 +149,13 @@ def _row(case: Case, exact: Problem, row: RowSteps) -> str:
     head += "" if case.weight is None else f", w[y] = {exact_text(row.weight)}"
     head += f" ({row.like - 1} more such row{'s' * (row.like != 2)})" if row.like > 1 else ""
     shown = _shown(row)
-    columns = ["i", "x[i]", "z", *(["z^2"] if exact.p == 2 else []), *(["w[y]*term"] if case.weight is not None else [])]
+    columns = [
+        "i",
+        "x[i]",
+        "z",
+        *(["z^2"] if exact.p == 2 else []),
+        *(["w[y]*term"] if case.weight is not None else []),
+    ]
     lines = [head, _table([_term(case, exact, step) for step in shown], [*columns, ""]), *_hidden(row, shown)]
     summands = [step.weighted for step in row.steps if step.state == ACTIVE]
     lines.append(f"  sum = {_written_out(summands, ' + ')}{exact_text(row.sum)}")
@@ -229,8 +239,10 @@ def _result(
     case: Case, exact: Problem, place: str, value: Real, values: Values | None, index: int, unknown: str
 ) -> list[str]:
     """Return the lines about one loss."""
-    lines = [f"  {place} = {exact_text(value)} exactly"]
-    lines.append(f"  rounded to {exact.format.name}: {three_faces(float(exact.format.round(value)), exact.format.name)}")
+    lines = [f"  {place}, exactly: {exact_text(value)}"]
+    lines.append(
+        f"  rounded to {exact.format.name}: {three_faces(float(exact.format.round(value)), exact.format.name)}"
+    )
     if values is None:
         return [*lines, f"  legal: not defined: {unknown} (SPECIAL-8)"]
     legal = legal_text(values.loss, index)
@@ -241,22 +253,23 @@ def _gradient(
     case: Case, exact: Problem, rows: Sequence[RowSteps], gradients: Sequence[Real], values: Values | None
 ) -> list[str]:
     """Return the gradient's rule and its elements row by row."""
-    divisor = "C * N" if exact.reduction == "mean" else "C"
-    slope = "1" if exact.p == 1 else "2 * z[i]"
+    divisor = "(C * N)" if exact.reduction == "mean" else "C"
+    weight = "" if case.weight is None else " * w[y]"
     rule = [
-        f"the gradient by x[i], i != y: h[i] = grad_output / ({divisor}) * w[y] * {slope} where z[i] > 0, otherwise 0",
+        f"the gradient by x[i], i != y: h[i] = slope * grad_output{weight} / {divisor}, the slope of max(0, z)^p being",
+        f"{'1' if exact.p == 1 else '2 * z'} where z > 0, otherwise 0",
         "the gradient by x[y]: minus the sum of the others (GRADIENT-3)",
     ]
     return ["\n".join(rule), *(_gradient_row(case, exact, row, gradients, values) for row in rows)]
 
 
-def _gradient_row(
-    case: Case, exact: Problem, row: RowSteps, gradients: Sequence[Real], values: Values | None
-) -> str:
-    factor = f"{_bracketed(row.grad_output)} / {exact.divisor}"
-    factor += f" * {_bracketed(row.weight)}" if case.weight is not None else ""
+def _gradient_row(case: Case, exact: Problem, row: RowSteps, gradients: Sequence[Real], values: Values | None) -> str:
+    weight = case.weight is not None
+    head = f"row {row.index}: h[i] = slope * grad_output{' * w[y]' * weight} / {exact.divisor}"
+    head += (
+        f" = slope * {_bracketed(row.grad_output)}{f' * {_bracketed(row.weight)}' if weight else ''} / {exact.divisor}"
+    )
     classes, shown = len(row.steps), _shown(row)
-    lines = [f"row {row.index}: grad_output / {exact.divisor}{' * w[y]' * (case.weight is not None)} = {factor}"]
     table = []
     for step in shown:
         place = row.index * classes + step.i
@@ -266,10 +279,12 @@ def _gradient_row(
         legal = "not defined (SPECIAL-8)" if values is None or values.gradient is None else _legal(values, place)
         table.append([str(step.i), cell(step.z), _slope(step), cell(value), *faces, legal])
     headers = ["i", "z", "slope", "h exactly", f"in {exact.format.name}", "hexadecimal", "legal"]
-    lines += [_table(table, headers), *_hidden(row, shown)]
+    lines = [head, _table(table, headers), *_hidden(row, shown)]
     summands = [step.gradient for step in row.steps if step.state == ACTIVE]
     own = gradients[row.index * classes + row.target]
-    lines.append(f"  h[y] = -({_written_out(summands, ' + ').removesuffix(' = ') or 'sum of h[i]'}) = {exact_text(own)}")
+    lines.append(
+        f"  h[y] = -({_written_out(summands, ' + ').removesuffix(' = ') or 'sum of h[i]'}) = {exact_text(own)}"
+    )
     if values is not None and values.gradient is not None:
         lines.append(f"  why: {reason_of_gradient(case, exact, values.gradient, row.index)}")
     return "\n".join(lines)
@@ -287,4 +302,4 @@ def _slope(step: Step) -> str:
 def _specials(case: Case, values: Values | None) -> list[str]:
     """Quote the SPECIAL clauses that the call meets."""
     clauses = special_clauses(case, values)
-    return ["\n".join([f"{CLAUSES[id].label}: {CLAUSES[id].sentence}" for id in clauses])] if clauses else []
+    return ["\n".join(f"{CLAUSES[name].label}: {CLAUSES[name].sentence}" for name in clauses)] if clauses else []

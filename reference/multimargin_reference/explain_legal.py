@@ -13,12 +13,10 @@ from multimargin_reference.exact_grid import gradient_is_exact, loss_is_exact
 from multimargin_reference.expectation import Enclosures, Values
 from multimargin_reference.formats import FORMATS, HALVES
 from multimargin_reference.number_text import float_text
-from multimargin_reference.problem import Problem, Row
+from multimargin_reference.problem import Problem, Row, Term
 
 GRID = "the exact grid: no operation rounds, in any order, so every legal implementation returns this one answer"
-UNDECIDABLE = (
-    "rounding leaves the sign of a z undecidable: 0 or the active value, and nothing between (GRADIENT-4)"
-)
+UNDECIDABLE = "rounding leaves the sign of a z undecidable: 0 or the active value, and nothing between (GRADIENT-4)"
 
 
 def legal_text(e: Enclosures, index: int, *, width: bool = True) -> str:
@@ -59,48 +57,59 @@ def _widened(e: Enclosures, index: int, dtype: str) -> str:
     if e.wide_lo is None or e.wide_hi is None:
         return ""
     lo, hi = float(e.wide_lo[index]), float(e.wide_hi[index])
-    one = f"only {float_text(lo, dtype)}" if lo == hi else f"only {_interval(lo, hi, dtype)}"
-    return f"; computed in float32 with one final rounding: {one}" if lo <= hi else ""
+    if lo > hi or (lo, hi) == (float(e.lo[index]), float(e.hi[index])):
+        return ""
+    one = float_text(lo, dtype) if lo == hi else _interval(lo, hi, dtype)
+    return f"; computed in float32 with one final rounding: only {one}"
 
 
 def reason_of_loss(case: Case, exact: Problem, e: Enclosures, index: int) -> str:
     """Say why one loss has its enclosure: nothing rounds, or what may round."""
-    rows = range(len(exact.rows)) if exact.reduction != "none" else [index]
+    rows = range(len(exact.rows)) if exact.reduction != "none" else range(index, index + 1)
     if not rows:
         return "a sum of nothing rounds nowhere"
     if not in_domain(case):
         return f"margin is not finite in {exact.format.name}: a choice (SPECIAL-8)"
     figures = [exact.figures[i] for i in rows]
-    if all(not row.active and not row.undefined and not row.infinite for row in figures) and not e.also.get(index):
+    if not np.isfinite(e.lo[index]):
+        return _beyond(exact, figures, rows)
+    if not any(_counting(row) for row in figures) and not e.also.get(index):
         return "no term can be active: adding zeros never rounds"
     if not e.also.get(index) and loss_is_exact(exact, rows):
         return GRID
-    return _derived(exact, figures, rows) + _rounds_to_one(e, index)
+    one = "; of the numbers within the bound one alone is in the dtype" if e.lo[index] == e.hi[index] else ""
+    return _derived([*_special_causes(figures), *_loss_causes(exact, figures, rows)]) + one
 
 
 def reason_of_gradient(case: Case, exact: Problem, e: Enclosures, row: int) -> str:
     """Say why the gradient's elements of one row have their enclosures."""
     if not in_domain(case):
         return f"margin is not finite in {exact.format.name}: a choice (SPECIAL-8)"
-    classes = len(exact.rows[row])
-    also = [e.also[k] for k in range(row * classes, (row + 1) * classes) if k in e.also] if e.also else []
+    place = slice(row * len(exact.rows[row]), (row + 1) * len(exact.rows[row]))
+    also = [e.also[k] for k in range(place.start, place.stop) if k in e.also] if e.also else []
+    figures = exact.figures[row]
+    if not (also or _counting(figures) or e.lo[place].any() or e.hi[place].any()):
+        return "no term can be active: every element is 0"
     if not also and gradient_is_exact(exact, row):
         return GRID
-    figures = exact.figures[row]
-    if not figures.active and not figures.undefined and not figures.infinite and not also:
-        return "no term can be active: every element is 0"
     kinks = f"; {UNDECIDABLE}" if any("0" in names for names in also) else ""
-    return _derived(exact, [figures], [row]) + kinks
+    return _derived([*_special_causes([figures]), *_gradient_causes(exact, figures, row)]) + kinks
 
 
-def _rounds_to_one(e: Enclosures, index: int) -> str:
-    one = float(e.lo[index]) == float(e.hi[index]) and np.isfinite(e.lo[index])
-    return "; of the numbers between the bounds one alone is in the dtype" if one else ""
+def _counting(row: Row) -> bool:
+    return bool(row.active or row.infinite or row.undefined)
 
 
-def _derived(exact: Problem, figures: list[Row], rows: range | list[int]) -> str:
+def _beyond(exact: Problem, figures: list[Row], rows: range) -> str:
+    """Say why no finite number is legal."""
+    special = any(row.infinite or row.undefined for row in figures)
+    if special or any(not isinstance(exact.weights[i], Fraction) for i in rows):
+        return "infinite or undefined numbers decide, whatever rounds"
+    return "every number within the bound is at or beyond the overflow threshold (SPECIAL-6)"
+
+
+def _derived(causes: list[str]) -> str:
     """List what a legal evaluation may round, in words."""
-    causes = [*_special_causes(figures), *_rounding_causes(exact, figures, rows)]
     bound = "a bound on every legal evaluation (SPEC.md, appendix A)"
     return f"{bound}: {'; '.join(causes)}" if causes else f"{bound}; this call is not recognised as exact"
 
@@ -112,21 +121,47 @@ def _special_causes(figures: list[Row]) -> list[str]:
     return [word for word in words if word]
 
 
-def _rounding_causes(exact: Problem, figures: list[Row], rows: range | list[int]) -> list[str]:
-    fmt, margin = exact.format, exact.margin
+def _loss_causes(exact: Problem, figures: list[Row], rows: range) -> list[str]:
     terms = [term for row in figures for term in row.active]
-    n, rounding = sum(t.count for t in terms), sum(t.count for t in terms if t.e)
     weights = {w for i in rows if isinstance(w := exact.weights[i], Fraction)}
+    n = sum(t.count for t in terms)
     possible = (
-        (isinstance(margin, Fraction) and not fmt.represents(margin), f"margin is no {fmt.name} number"),
-        (rounding, f"{rounding} of {n} sums margin - x[y] + x[i] may round"),
-        (exact.p == 2 and n, "the squares may round"),
-        (any(not _is_power_of_two(w) for w in weights), "the weight's product may round"),
-        (n > 1, f"{n} terms may be added in any order, {n - 1} roundings"),
-        (not _is_power_of_two(Fraction(exact.divisor)), f"1 / {exact.divisor} is no {fmt.name} number"),
-        (fmt.name in HALVES, f"computing in {fmt.name} itself is legal"),
+        *_term_causes(exact, terms),
+        (exact.p == 2 and n > 0, "the squares may round"),
+        (any(not _is_power_of_two(w) for w in weights), "products with w[y] may round"),
+        *_sum_causes(exact, n),
     )
     return [words for applies, words in possible if applies]
+
+
+def _gradient_causes(exact: Problem, row: Row, index: int) -> list[str]:
+    factors = [f for f in (exact.grads[index], exact.weights[index]) if isinstance(f, Fraction)]
+    own = row.own is not None and row.own.upper > 0
+    possible = (
+        *_term_causes(exact, row.active),
+        (exact.p == 2 and bool(row.active), "products with z may round"),
+        (any(not _is_power_of_two(f) for f in factors), "products with grad_output and w[y] may round"),
+        *_sum_causes(exact, sum(t.count for t in row.active)),
+        (own, "at the target its own term may be added and taken away again"),
+    )
+    return [words for applies, words in possible if applies]
+
+
+def _term_causes(exact: Problem, terms: list[Term]) -> list[tuple[bool, str]]:
+    n, rounding = sum(t.count for t in terms), sum(t.count for t in terms if t.e)
+    inexact = isinstance(exact.margin, Fraction) and not exact.format.represents(exact.margin)
+    return [
+        (inexact, f"margin is no {exact.format.name} number"),
+        (rounding > 0, f"{rounding} of {n} sums margin - x[y] + x[i] may round"),
+    ]
+
+
+def _sum_causes(exact: Problem, n: int) -> list[tuple[bool, str]]:
+    return [
+        (n > 1, f"{n} terms may be added in any order: {n - 1} rounding{'s' * (n != 2)}"),
+        (not _is_power_of_two(Fraction(exact.divisor)), f"1 / {exact.divisor} is no {exact.format.name} number"),
+        (exact.format.name in HALVES, f"computing in {exact.format.name} itself is legal"),
+    ]
 
 
 def _is_power_of_two(value: Fraction) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from decimal import Context
 from fractions import Fraction
@@ -51,7 +52,7 @@ def approximate_decimal(value: Fraction) -> str:
 def exact_text(value: Real) -> str:
     """Return a number exactly, and as a decimal: "3/8 = 0.375", "1/3 = about 0.33333333333333333"."""
     text = fraction_text(value)
-    if not isinstance(value, Fraction) or value.denominator == 1 and "^" not in text:
+    if not isinstance(value, Fraction) or (value.denominator == 1 and "^" not in text):
         return text
     return f"{text} = {exact_decimal(value) or f'about {approximate_decimal(value)}'}"
 
@@ -77,7 +78,8 @@ def hex_text(value: float) -> str:
 
 def bits_text(value: float, dtype: str) -> str:
     """Return a value's bits in the dtype, the sign first."""
-    number = np.array(value, dtype=np.float64).astype(DTYPES[dtype])
+    positive = value if value == value else math.nan  # 0 * inf is a NaN of either sign
+    number = np.array(positive, dtype=np.float64).astype(DTYPES[dtype])
     return "0x" + number.tobytes()[:: -1 if sys.byteorder == "little" else 1].hex()
 
 

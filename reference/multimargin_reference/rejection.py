@@ -27,7 +27,8 @@ def rejecting_clause(case: Case) -> str:
 def meaning(case: Case) -> Case:
     """Return the valid call that an unusual one stands for where an implementation accepts it (DTYPE-4).
 
-    Such as int32 targets, p = 1.0, a (1,) target beside (C,) logits or a weight of another dtype; other calls unchanged.
+    Such as int32 targets, p = 1.0, a (1,) target beside (C,) logits, or a weight of another dtype; other
+    calls are unchanged.
     """
     x = case.input if case.input.dtype in DTYPES.values() else case.input.astype(np.float64)
     x = x.reshape(1) if x.ndim == 0 else x
