@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -98,11 +98,22 @@ def trivial(dtype: str, p: int, reduction: str, shape: str, number: int = 0) -> 
 def _answers(session: Session) -> Iterator[str]:
     """Every declared combination is answered in the right form, and leaves its arguments as they were."""
     for call in calls(session.subject):
-        observation = session.function(call.part)(call.case)
+        observation = _asked(session, call)
         if _undeclared_half(session.subject, call, observation):
             continue
         if wrong := _wrong_form(call, observation):
             yield wrong
+
+
+def _asked(session: Session, call: Call) -> Observation:
+    """Ask for one answer; a backward may want grad_output in the shape of its own loss: a wrong one is its matter."""
+    observation = session.function(call.part)(call.case)
+    if call.part == "loss" or not isinstance(observation.outcome, Raised):
+        return observation
+    loss = session.forward(call.case).outcome
+    if not isinstance(loss, Returned) or loss.value.shape == _loss_shape(call.case):
+        return observation
+    return session.backward(replace(call.case, grad_output=np.ones(loss.value.shape, dtype=call.case.input.dtype)))
 
 
 def _undeclared_half(subject: Subject, call: Call, observation: Observation) -> bool:
@@ -122,7 +133,7 @@ def _wrong_form(call: Call, observation: Observation) -> str:
     value: NDArray[Any] = outcome.value
     if value.dtype != call.case.input.dtype:
         return f"{call.words} returned dtype {value.dtype}, but should return input's {call.case.dtype}: {DECLARE}"
-    if value.shape != shape:
+    if np.squeeze(value).shape != np.squeeze(np.empty(shape)).shape:  # (1,) for (): the loss's matter (REDUCTION-4)
         return f"{call.words} returned shape {value.shape}, but should return {shape}: correct the adapter's result"
     if not np.isfinite(value.astype(np.float64)).all():
         return (
@@ -140,9 +151,9 @@ def _repeats(session: Session) -> Iterator[str]:
     if "run-to-run-variation" in session.subject.capabilities.permissions:
         return
     for call in calls(session.subject):
-        first = _bits(session.function(call.part)(call.case))
+        first = _bits(_asked(session, call))
         session.forward(_other(call.case, 1))
-        second = _bits(session.function(call.part)(call.case))
+        second = _bits(_asked(session, call))
         if first != second:
             yield (
                 f"{call.words} gave two answers to the same call, but should give the same bits: look for state that "

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from multimargin_reference.arithmetic import Real
+from multimargin_reference.arithmetic import Real, product, total
 from multimargin_reference.case import Case
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.derivation import ACTIVE, INACTIVE, KINK, TARGET, UNDEFINED, RowSteps, Step, worked_out
@@ -25,6 +26,7 @@ from multimargin_reference.validation import validate, validate_grad_output
 
 MOST_ROWS = 4
 MOST_CLASSES = 12  # in a table
+MOST_ACTIVE = 8  # of them before kinks and undefined terms have their place
 MOST_SUMMANDS = 6  # written out in one line
 LARGEST_CALL = 1 << 20  # logits
 ERRORS = (TypeError, ValueError, IndexError)
@@ -108,11 +110,10 @@ def _valid(case: Case, expected: Expectation | None) -> list[str]:
     """Return the parts about a valid call: rows, loss, gradient, special rules."""
     exact, rows = worked_out(case, MOST_ROWS)
     values, unknown = _values(case, expected)
-    losses, gradients = exact_results(case)
     parts = [_formula(case, exact), *(_row(case, exact, row) for row in rows), *_left_out(exact, rows)]
-    parts.append(_loss(case, exact, rows, losses, values, unknown))
+    parts.append(_loss(case, exact, rows, values, unknown))
     if case.grad_output is not None:
-        parts += _gradient(case, exact, rows, gradients, values)
+        parts += _gradient(case, exact, rows, values)
     return [*parts, *_specials(case, values)]
 
 
@@ -175,7 +176,9 @@ def _shown(row: RowSteps) -> list[Step]:
     """Return the classes that are written out: all, or of many the target and the first that are not inactive."""
     if len(row.steps) <= MOST_CLASSES:
         return list(row.steps)
-    counting = [s for s in row.steps if s.state not in (INACTIVE, TARGET)][: MOST_CLASSES - 1]
+    active = [step for step in row.steps if step.state == ACTIVE]
+    others = [step for step in row.steps if step.state in (KINK, UNDEFINED)]
+    counting = [*active[:MOST_ACTIVE], *others, *active[MOST_ACTIVE:]][: MOST_CLASSES - 1]
     return sorted([*counting, row.steps[row.target]], key=lambda step: step.i)
 
 
@@ -208,17 +211,25 @@ def _bracketed(value: Real) -> str:
     return f"({text})" if " " in text or text.startswith("-") else text
 
 
-def _loss(
-    case: Case, exact: Problem, rows: Sequence[RowSteps], losses: Sequence[Real], values: Values | None, unknown: str
-) -> str:
+def _loss(case: Case, exact: Problem, rows: Sequence[RowSteps], values: Values | None, unknown: str) -> str:
     """Return the reduction, the exact loss, its rounding, and what is legal."""
     if case.reduction == "none":
-        lines = [f"reduction 'none': a loss for each row{'' if len(losses) else ': there is none'}"]
+        lines = [f"reduction 'none': a loss for each row{'' if rows else ': there is none'}"]
         for row in rows:
             place = f"loss[{row.index}]" if case.target.ndim else "loss"
-            lines += _result(case, exact, place, losses[row.index], values, row.index, unknown)
+            lines += _result(case, exact, place, row.loss, values, row.index, unknown)
         return "\n".join(lines)
-    return "\n".join([_reduction(exact, rows), *_result(case, exact, "loss", losses[0], values, 0, unknown)])
+    return "\n".join(
+        [_reduction(exact, rows), *_result(case, exact, "loss", _reduced(case, exact, rows), values, 0, unknown)]
+    )
+
+
+def _reduced(case: Case, exact: Problem, rows: Sequence[RowSteps]) -> Real:
+    """Return the sum or mean of the rows' losses: of the steps where all rows are shown."""
+    if sum(row.like for row in rows) < len(exact.rows):
+        return exact_results(replace(case, grad_output=None))[0][0]
+    n = max(1, len(exact.rows)) if exact.reduction == "mean" else 1
+    return product(total([product(Fraction(row.like), row.loss) for row in rows]), Fraction(1, n))
 
 
 def _reduction(exact: Problem, rows: Sequence[RowSteps]) -> str:
@@ -249,9 +260,7 @@ def _result(
     return [*lines, f"  legal: {legal}", f"  why: {reason_of_loss(case, exact, values.loss, index)}"]
 
 
-def _gradient(
-    case: Case, exact: Problem, rows: Sequence[RowSteps], gradients: Sequence[Real], values: Values | None
-) -> list[str]:
+def _gradient(case: Case, exact: Problem, rows: Sequence[RowSteps], values: Values | None) -> list[str]:
     """Return the gradient's rule and its elements row by row."""
     divisor = "(C * N)" if exact.reduction == "mean" else "C"
     weight = "" if case.weight is None else " * w[y]"
@@ -260,10 +269,10 @@ def _gradient(
         f"{'1' if exact.p == 1 else '2 * z'} where z > 0, otherwise 0",
         "the gradient by x[y]: minus the sum of the others (GRADIENT-3)",
     ]
-    return ["\n".join(rule), *(_gradient_row(case, exact, row, gradients, values) for row in rows)]
+    return ["\n".join(rule), *(_gradient_row(case, exact, row, values) for row in rows)]
 
 
-def _gradient_row(case: Case, exact: Problem, row: RowSteps, gradients: Sequence[Real], values: Values | None) -> str:
+def _gradient_row(case: Case, exact: Problem, row: RowSteps, values: Values | None) -> str:
     weight = case.weight is not None
     head = f"row {row.index}: h[i] = slope * grad_output{' * w[y]' * weight} / {exact.divisor}"
     head += (
@@ -273,15 +282,14 @@ def _gradient_row(case: Case, exact: Problem, row: RowSteps, gradients: Sequence
     table = []
     for step in shown:
         place = row.index * classes + step.i
-        value = gradients[place]
-        rounded = float(exact.format.round(value))
+        rounded = float(exact.format.round(step.gradient))
         faces = [float_text(rounded, exact.format.name), hex_text(rounded)]
         legal = "not defined (SPECIAL-8)" if values is None or values.gradient is None else _legal(values, place)
-        table.append([str(step.i), cell(step.z), _slope(step), cell(value), *faces, legal])
+        table.append([str(step.i), cell(step.z), _slope(step), cell(step.gradient), *faces, legal])
     headers = ["i", "z", "slope", "h exactly", f"in {exact.format.name}", "hexadecimal", "legal"]
     lines = [head, _table(table, headers), *_hidden(row, shown)]
     summands = [step.gradient for step in row.steps if step.state == ACTIVE]
-    own = gradients[row.index * classes + row.target]
+    own = row.steps[row.target].gradient
     lines.append(
         f"  h[y] = -({_written_out(summands, ' + ').removesuffix(' = ') or 'sum of h[i]'}) = {exact_text(own)}"
     )
