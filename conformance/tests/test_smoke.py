@@ -46,7 +46,7 @@ WRONG_LOSSES = (  # groups of known faults that are in what is computed, not in 
     faults_values,
     faults_weights,
 )
-NO_ADAPTERS = {  # known faults that do not answer what they are asked, or not in the same way twice
+NO_ADAPTERS = {  # known faults that do not answer what they are asked, not in the same way twice, or not in its form
     "always-zero",
     "always-quarter",
     "always-one",
@@ -54,6 +54,8 @@ NO_ADAPTERS = {  # known faults that do not answer what they are asked, or not i
     "random",
     "documented-example-only",
     "float64-only",
+    "gradient-transposed",
+    "gradient-flat",
 }
 
 Act = Callable[[Any, Any, Any], Any]  # the right result, the input and the options to what is returned
@@ -98,7 +100,7 @@ def test_a_legal_variant_is_sane(variant: Any) -> None:
 
 
 def test_most_known_faults_are_left_to_the_checks() -> None:
-    assert sum(bool(judged(fault.make()).broken) for fault in FAULTS[::10]) < len(FAULTS[::10]) / 4
+    assert sum(bool(judged(fault.make()).broken) for fault in FAULTS[::20]) < len(FAULTS[::20]) / 4
 
 
 def refuse(*_: Any) -> Any:
@@ -212,7 +214,7 @@ def test_halves_may_be_refused_by_a_backend_that_declares_nothing() -> None:
         return bool(x.dtype.itemsize == 2)
 
     assert judged(Kernel(refuse, half)).broken == ""
-    assert judged(Kernel(lambda result, *_: None, half)).broken
+    assert judged(Kernel(lambda *_: None, half)).broken
     declared = Kernel(refuse, half)
     declared.capabilities = Capabilities(dtypes=("float16", "float32"))  # type: ignore[attr-defined]
     assert judged(declared).broken
