@@ -27,11 +27,13 @@ def rejecting_clause(case: Case) -> str:
 def meaning(case: Case) -> Case:
     """Return the valid call that an unusual one stands for where an implementation accepts it (DTYPE-4).
 
-    Such as int32 targets, p = 1.0, a (1,) target beside (C,) logits, a weight of another dtype; other calls unchanged.
+    Such as int32 targets, p = 1.0, a (1,) target beside (C,) logits, or a weight of another dtype; other
+    calls are unchanged.
     """
     x = case.input if case.input.dtype in DTYPES.values() else case.input.astype(np.float64)
     x = x.reshape(1) if x.ndim == 0 else x
-    y = case.target.astype(np.int64) if case.target.dtype.kind in "iu" else case.target
+    integers = case.target.dtype.kind in "iu" or not case.target.size
+    y = case.target.astype(np.int64) if integers else case.target
     y = y.reshape(x.shape[:-1]) if x.ndim in (1, 2) and y.size == (1 if x.ndim == 1 else len(x)) else y
     w = None if case.weight is None else case.weight.astype(x.dtype)
     g, shape = case.grad_output, y.shape if case.reduction == "none" else ()

@@ -16,6 +16,8 @@ from multimargin_conformance.cli.base import CONFORMANT, INVALID, NOT_CONFORMANT
 COMMANDS = {  # name: module and attribute
     "check": "check:check",
     "replay": "replay:replay",
+    "explain": "explain:explain",
+    "smoke": "smoke:smoke",
     "backends": "listing:backends",
     "clauses": "listing:clauses",
     "selftest": "selftest:selftest",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from multimargin_conformance.cli.base import USAGE, Stop
+
 
 @click.command()
 def backends() -> None:
@@ -15,9 +17,12 @@ def backends() -> None:
 
 
 @click.command()
-def clauses() -> None:
-    """List the clauses of the specification."""
-    from multimargin_reference.clauses import CLAUSES
+@click.option("--group", default="", help="Only this group, such as GRADIENT.")
+def clauses(group: str) -> None:
+    """List the clauses of the specification, and how many vectors, checks and known faults each has."""
+    from multimargin_conformance.clause_text import clauses_table
+    from multimargin_reference.clauses import GROUPS
 
-    for clause in CLAUSES.values():
-        click.echo(f"{clause.label:40} {clause.level:6} {clause.profile}")
+    if group and group.upper() not in GROUPS:
+        raise Stop(f"--group {group!r}, but should be one of {', '.join(GROUPS)}", USAGE)
+    click.echo(clauses_table(group.upper()))
