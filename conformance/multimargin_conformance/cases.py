@@ -27,7 +27,7 @@ VERDICTS = {
         "verdicts": {
             "type": "array",
             "items": {
-                "type": "object",
+                "type": ["string", "object"],
                 "required": ["id"],
                 "properties": {
                     "id": {"type": "string"},
@@ -49,13 +49,15 @@ class Named:
     """A case that was found by its name.
 
     part: "loss" or "gradient" where the name says which of the two it is about, otherwise "". vector: the golden vector
-    of this call, None where the call is not one. origin: where the case came from, in words.
+    of this call, None where the call is not one. origin: where the case came from, in words. clause: the id of the
+    clause that the name is about, "" where it is about none.
     """
 
     case: Case
     part: str
     vector: Vector | None
     origin: str
+    clause: str = ""
 
 
 def find_case(name: str) -> Named:
@@ -97,18 +99,27 @@ def _from_report(path: Path, verdict: str) -> Named:
     data = _json(path, LARGEST_REPORT)
     if error := jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(VERDICTS).iter_errors(data)):
         raise UnknownCase(f"{path}: {error.json_path}: {error.message[:200]}, but should be a report.json")
-    found = _verdict(data["verdicts"], verdict, path)
+    found = _verdict([_entry(v) for v in data["verdicts"]], verdict, path)
     failure = found.get("failure", {})
     origin, part = f"verdict {found['id']} of {path}", _part(found, failure)
-    if failure.get("case") is not None:
+    if failure.get("case"):
         case = _call(failure["case"], origin)
-        return Named(case, part, by_id().get(case.id), f"{origin}: its smallest failing call")
+        clause = str(found["id"]).partition("/")[0]
+        return Named(case, part, by_id().get(case.id), f"{origin}: its smallest failing call", clause)
     if not found.get("case"):
         raise UnknownCase(f"{origin} has no recorded call; run it again: multimargin check BACKEND -k {found['id']!r}")
     if found["case"] not in by_id():
         raise UnknownCase(f"{origin}: its vector {found['case']!r} is not among the installed ones")
     vector = by_id()[found["case"]]
     return Named(vector.case, part, vector, f"{origin}: vector {vector.id}")
+
+
+def _entry(verdict: str | dict[str, Any]) -> dict[str, Any]:
+    """Return a verdict as an object: one that passed is its id alone, CLAUSE/dtype/case/part."""
+    if not isinstance(verdict, str):
+        return verdict
+    case = (*verdict.split("/"), "", "", "")[2]
+    return {"id": verdict, "case": case if case in by_id() else ""}
 
 
 def _verdict(verdicts: list[dict[str, Any]], name: str, path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import platform
 import shlex
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,18 +19,20 @@ from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
 from multimargin_conformance.backend import UNKNOWN, Subject, distribution_version, live
 from multimargin_conformance.capabilities import ALL_DTYPES, narrowed
-from multimargin_conformance.cases import UnknownCase, find_vector
+from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, Smallest, diagnose
 from multimargin_conformance.diagnosis.snippet import snippet
 from multimargin_conformance.judge import Finding, call_text
 from multimargin_conformance.profiles import Profile, claim, find_profile
-from multimargin_conformance.session import Result, Session
+from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.behaviours import meaning
 from multimargin_reference.case import Case
 from multimargin_reference.clauses import CLAUSES, Clause
 from multimargin_reference.formats import HALVES
+from multimargin_reference.rejection import rejecting_clause
 from multimargin_reports import Accuracy, Behaviour, Cause, Failure, Report, Verdict
 from multimargin_vectors import by_id
 from multimargin_vectors.codec import call_to_json
@@ -105,18 +107,43 @@ def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
 
 
 def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
-    """Run one vector, named by its id or the start of it, or one check by its id; return the verdicts.
+    """Run one case again and return its verdicts.
 
-    Raises UnknownCase where there is no such vector or check.
+    case: a vector's id or the start of it, a file, REPORT#id (`cases.find_case`), or the id of a check. Raises
+    UnknownCase where there is no such case or check.
     """
+    check_id = case.count("/") == 3 and case.split("/")[0] in CLAUSES
+    named = None if check_id else find_case(case)
     under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
-    vector = "" if "/" in case else find_vector(case).id
     scope = Scope(under_test.capabilities.dtypes, under_test.backward is not None, under_test.capabilities)
-    items = [i for i in plan(scope) if i.id == case or (vector and i.case == vector)]
-    if "/" in case and not items:
+    if named is None:
+        items = [i for i in plan(scope) if i.id == case]
+    elif named.vector is not None:
+        items = [i for i in plan(scope) if i.case == named.vector.id and named.part in ("", i.part)]
+    else:
+        items = list(_items_of(named, scope))
+    if check_id and not items:
         raise UnknownCase(f"no check has the id {case!r}, or the backend declares that it is not for it")
     results = _run(items, Session(under_test), False, None)[0]
     return [_verdict(item, result, under_test) for item, result in zip(items, results, strict=True)]
+
+
+def _items_of(named: Named, scope: Scope) -> Iterator[Item]:
+    """Yield the checks of a case that is no vector: its loss, and its gradient where it has a grad_output."""
+    case, dtype = named.case, named.case.dtype if named.case.dtype in ALL_DTYPES else "float64"
+    given = ("loss", "gradient") if case.grad_output is not None and scope.gradient else ("loss",)
+    for part in given:
+        if named.part in ("", part):
+            usual = rejecting_clause(case) or {"loss": "VALUE-9", "gradient": "GRADIENT-11"}[part]
+            clause = named.clause if named.clause in CLAUSES else usual
+            yield Item(
+                id=f"{clause}/{dtype}/{case.id}/{part}",
+                clause=clause,
+                dtype=dtype,
+                part=part,
+                run=lambda session, part=part: result_of(judge_call(session, case, part, scope)),  # type: ignore[misc]
+                call=lambda: case,
+            )
 
 
 def _dtypes(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None) -> tuple[str, ...]:

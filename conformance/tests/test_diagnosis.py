@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,8 +23,8 @@ from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
 from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.known import FAULTS, MODEL
-from multimargin_reports import Report, Verdict
-from multimargin_vectors.codec import call_from_json
+from multimargin_reports import Report, Verdict, write
+from multimargin_vectors.codec import call_from_json, call_to_json
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 SCOPE = Scope(("float32",), True, Capabilities())
@@ -201,3 +202,29 @@ def test_replay_takes_the_id_of_a_check() -> None:
     for verdict in (report.failures[0], report.verdicts[0]):
         (again,) = replay(verdict.id, BY_NAME["kink-full"].make())
         assert (again.id, again.status) == (verdict.id, verdict.status)
+
+
+def test_replay_takes_a_reports_smallest_call_and_a_file(tmp_path: Path) -> None:
+    fault = BY_NAME["weight-before-power"]
+    report = check(fault.make(), clause="WEIGHT-2", dtypes=["float32"])
+    verdict = first(report)
+    assert verdict.failure is not None
+    write(report, tmp_path / "report.json")
+    (tmp_path / "call.json").write_text(json.dumps(dict(verdict.failure.case)), encoding="utf-8")
+    (again,) = replay(f"{tmp_path}/report.json#{verdict.id}", fault.make())
+    assert (again.status, again.clause) == ("fail", "WEIGHT-2")
+    assert {v.status for v in replay(f"{tmp_path}/call.json", fault.make())} >= {"fail"}
+    assert {v.status for v in replay(f"{tmp_path}/call.json", MODEL)} == {"pass"}
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+def test_replay_of_an_unusual_call_may_be_rejected_but_not_wrong(tmp_path: Path, dtype: str) -> None:
+    def converting(input: Any, target: Any, **options: Any) -> Any:
+        return MODEL.forward(input, target.astype(np.int64), **options)
+
+    case = Case(np.array([[0.5, 2.0]], np.float32), np.array([1], dtype))
+    (tmp_path / "call.json").write_text(json.dumps(call_to_json(case, {})), encoding="utf-8")
+    name = f"{tmp_path}/call.json"
+    assert [v.status for v in replay(name, MODEL)] == ["pass"]
+    assert [v.status for v in replay(name, converting)] == ["pass"]
+    assert [v.status for v in replay(name, lambda x, y, **o: converting(x, y, **o) + x.dtype.type(1))] == ["fail"]

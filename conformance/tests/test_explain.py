@@ -221,17 +221,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verdicts(report: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["verdicts"]
-    return found
+    found: list[Any] = json.loads(report.read_text(encoding="utf-8"))["verdicts"]
+    return [v for v in found if isinstance(v, dict)]
 
 
 def test_a_verdict_leads_to_its_vector(report: Path) -> None:
-    for verdict in [v for v in verdicts(report) if v.get("case")][::5]:
+    plain = [v for v in verdicts(report) if v.get("case") and not v["failure"].get("case")]
+    for verdict in plain[::5]:
         named = find_case(f"{report}#{verdict['id']}")
         assert named.vector is by_id()[verdict["case"]]
         assert named.part == "loss"
         assert verdict["id"] in named.origin
-    part = next(v["id"] for v in verdicts(report) if v.get("case"))[2:-2]
+    part = plain[0]["id"][2:-2]
     assert find_case(f"{report}#{part}").vector is not None
 
 
@@ -251,6 +252,13 @@ def test_the_one_failure_is_preferred_to_passes(tmp_path: Path) -> None:
     path.write_text(json.dumps({"verdicts": [passed, failed]}), encoding="utf-8")
     assert find_case(f"{path}#VALUE-1").part == "gradient"
     assert find_case(f"{path}#/a/").part == "loss"
+
+
+def test_a_verdict_that_passed_is_found_by_its_id_alone(tmp_path: Path) -> None:
+    vector = some_vector()
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps({"verdicts": [f"VALUE-1/float32/{vector.id}/loss"]}), encoding="utf-8")
+    assert find_case(f"{path}#{vector.id}").vector is vector
 
 
 def reported(tmp_path: Path, **verdict: Any) -> str:

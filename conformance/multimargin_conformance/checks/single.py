@@ -8,10 +8,11 @@ import numpy as np
 
 from multimargin_conformance.checks.item import Scope
 from multimargin_conformance.judge import Finding, judge, judge_rejection
+from multimargin_conformance.outcome import Raised
 from multimargin_conformance.session import Session
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures, Rejection, Values, expected_values
-from multimargin_reference.rejection import rejecting_clause
+from multimargin_reference.rejection import meaning, rejecting_clause
 
 TARGET_RANGE = ("REJECT-3", "REJECT-4", "REJECT-5")
 
@@ -23,15 +24,22 @@ def expectation(case: Case, *, flush: bool = False) -> Values | Rejection:
 
 
 def judge_call(session: Session, case: Case, part: str, scope: Scope) -> Finding | None:
-    """Make one call and judge its loss or gradient ("loss" or "gradient"); None when it is legal."""
-    expected = expectation(case, flush=scope.flush)
+    """Make one call and judge its loss or gradient ("loss" or "gradient"); None when it is legal.
+
+    A call of unusual types (DTYPE-4) may be rejected, or means what the usual call means.
+    """
+    usual = meaning(case)
+    expected = expectation(usual, flush=scope.flush)
     if isinstance(expected, Rejection):
         return judge_refused(session, case, part, expected.clause)
+    observation = session.function(part)(case)
+    if usual.id != case.id and isinstance(observation.outcome, Raised):
+        return None
     enclosures = part_of(expected, part)
     if scope.widened:
         enclosures = enclosures.narrowed_to_widened()
     why = "exact grid: nothing rounds" if enclosures.exact else "derived bound on every legal evaluation"
-    return judge(part, session.function(part)(case), enclosures, why)
+    return judge(part, observation, enclosures, why)
 
 
 def judge_refused(session: Session, case: Case, part: str, clause: str) -> Finding | None:

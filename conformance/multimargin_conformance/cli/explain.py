@@ -23,7 +23,7 @@ def explain(name: str) -> None:
     CASE: a vector's id or the start of it, a JSON file with a call, or REPORT#id. Every term, sum and division of the
     loss and its gradient is written out, exact and rounded. CLAUSE: a clause such as GRADIENT-4, or a group: GRADIENT.
     """
-    from multimargin_reports.terminal import printable
+    from multimargin_reports.content import printable
 
     click.echo(printable(_clause(name) or _case(name)))
 

@@ -20,7 +20,7 @@ def smoke(backend: str, device: str) -> None:
     from multimargin_conformance import BackendNotStarted, UnknownBackend
     from multimargin_conformance.adapters import resolve
     from multimargin_conformance.smoke import smoke as run
-    from multimargin_reports.terminal import one_line
+    from multimargin_reports.content import one_line
 
     try:
         subject = resolve(backend, device=device)
