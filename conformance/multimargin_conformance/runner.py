@@ -7,8 +7,10 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,11 @@ import multimargin_vectors.store
 from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
 from multimargin_conformance.backend import UNKNOWN, Subject, distribution_version, live
-from multimargin_conformance.capabilities import ALL_DTYPES, narrowed
+from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narrowed
 from multimargin_conformance.cases import find_vector
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.expectations import Entry, in_force, load, marked, stale
 from multimargin_conformance.judge import call_text
 from multimargin_conformance.profiles import Profile, claim, find_profile
 from multimargin_conformance.session import Result, Session
@@ -44,27 +47,31 @@ def check(
     clause: str = "",
     device: str = "",
     progress: Progress | None = None,
+    expected_failures: Path | str | None = None,
 ) -> Report:
     """Check an implementation and return the report; never raises for what a live backend does.
 
     backend: a live object, or a string as on the command line. dtypes: out of the four names, to check fewer than the
     profile asks for. fail_fast: the first failure ends the run, the rest are skips. only: KEY=VALUE limits. select: a
     glob over check ids, clause: clause ids or globs, by commas; both narrow the run and the claim. isolate: None or
-    False; worker processes are not part of this version.
-    Raises ValueError for an unknown profile, dtype, limit or isolate=True; UnknownBackend or BackendNotStarted where a
-    string does not lead to a backend.
+    False; worker processes are not part of this version. expected_failures: a file of known failures (expectations.py):
+    they keep their verdicts, and do not count for report.as_expected.
+    Raises ValueError for an unknown profile, dtype, limit, isolate=True or a wrong file of expected failures;
+    UnknownBackend or BackendNotStarted where a string does not lead to a backend.
     """
     found = find_profile(profile)
     if isolate:
         raise ValueError("isolate=True, but this version runs every backend in the calling process")
-    under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
-    under_test = replace(under_test, capabilities=narrowed(under_test.capabilities, only))
-    chosen = _dtypes(found, under_test, dtypes)
-    scope = Scope(chosen, found.gradient and under_test.backward is not None, under_test.capabilities, seed)
+    entries = load(expected_failures) if expected_failures is not None else ()
+    declared = started(backend, device)
+    under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
+    entries = in_force(entries, under_test.device, under_test.version)
+    scope = scope_of(found, under_test, dtypes, seed)
+    chosen = scope.dtypes
     items = _selected(plan(scope), select, clause)
-    started = time.perf_counter()
+    started_at = time.perf_counter()
     session = Session(under_test, seed)
-    verdicts, complete = _run(items, session, fail_fast, progress)
+    verdicts, complete = _run(items, session, fail_fast, progress, entries)
     limits = [f"only checks {text!r}" for text in (select, clause) if text]
     return Report(
         backend=_backend(under_test),
@@ -77,8 +84,28 @@ def check(
         complete=complete,
         environment=environment(),
         options={"dtypes": list(chosen), "seed": seed, "fail_fast": fail_fast, "only": list(only)},
-        duration_s=time.perf_counter() - started,
+        duration_s=time.perf_counter() - started_at,
+        stale=stale(entries, verdicts, plan(scope_of(found, declared, None, seed)), everything) if entries else (),
     )
+
+
+def started(backend: Any, device: str = "") -> Subject:
+    """Return a backend, a live object or a string as on the command line, ready to be called.
+
+    Raises UnknownBackend or BackendNotStarted where a string does not lead to a backend.
+    """
+    return resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
+
+
+def scope_of(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None = None, seed: int = 0) -> Scope:
+    """Return what a profile asks of a backend. Raises ValueError for an unknown dtype."""
+    gradient = profile.gradient and under_test.backward is not None
+    return Scope(_dtypes(profile, under_test, dtypes), gradient, under_test.capabilities, seed)
+
+
+def everything() -> list[Item]:
+    """Return every check there is, whatever the backend and the profile."""
+    return plan(Scope(ALL_DTYPES, True, Capabilities()))
 
 
 def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
@@ -95,7 +122,7 @@ def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
 def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
     """Run one vector, named by its id or the start of it; return its verdicts. Raises UnknownCase for no such id."""
     vector = find_vector(case)
-    under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
+    under_test = started(backend, device)
     scope = Scope((vector.dtype,), under_test.backward is not None, under_test.capabilities)
     items = [i for i in plan(scope) if i.case == vector.id]
     return _run(items, Session(under_test), False, None)[0]
@@ -110,25 +137,42 @@ def _dtypes(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None)
 
 
 def _run(
-    items: Sequence[Item], session: Session, fail_fast: bool, progress: Progress | None
+    items: Sequence[Item],
+    session: Session,
+    fail_fast: bool,
+    progress: Progress | None,
+    entries: Sequence[Entry] = (),
 ) -> tuple[list[Verdict], bool]:
     """Run the items in order; return their verdicts, and False when the user interrupted the run."""
     verdicts: list[Verdict] = []
     stopped, complete = "", True
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # a backend's own warnings are no verdict, whatever the caller made of warnings
+    with quiet():
         for item in items:
             try:
                 result = Result("skip", reason=stopped) if stopped else _guarded(item, session)
             except KeyboardInterrupt:
                 stopped, complete = "not run: interrupted", False
                 result = Result("skip", reason=stopped)
-            verdicts.append(_verdict(item, result, session.subject))
-            if fail_fast and result.status == "fail":
+            verdicts.append(marked(_verdict(item, result, session.subject), entries))
+            if fail_fast and result.status == "fail" and not verdicts[-1].known:
                 stopped = "not run: an earlier check failed"
             if progress:
                 progress(len(verdicts), len(items))
     return verdicts, complete
+
+
+def run_item(item: Item, session: Session) -> Verdict:
+    """Run one check; raises KeyboardInterrupt alone."""
+    with quiet():
+        return _verdict(item, _guarded(item, session), session.subject)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ignore warnings: a backend's own are no verdict, whatever the caller made of warnings."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _guarded(item: Item, session: Session) -> Result:

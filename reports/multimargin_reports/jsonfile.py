@@ -43,6 +43,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "options": dict(report.options),
         "behaviours": [{**asdict(b), "answers": list(b.answers)} for b in report.behaviours],
         "accuracy": [asdict(a) for a in report.accuracy],
+        "stale": list(report.stale),
         "verdicts": [_verdict_to_json(v) for v in report.verdicts],
     }
 
@@ -71,6 +72,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         environment=data["environment"],
         options=data["options"],
         duration_s=data["duration_s"],
+        stale=tuple(data.get("stale", ())),
     )
     if {"planned": report.planned, **report.counts} != data["counts"] or report.conformant != data["conformant"]:
         raise ReportFileError("counts or conformant do not fit the verdicts: the file was edited or cut short")

@@ -28,7 +28,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one check on one case. `clause` is the id of the clause that it speaks about."""
+    """The outcome of one check on one case. `clause` is the id of the clause that it speaks about.
+
+    known: for a failure that was expected, why, who looks after it and where; "" otherwise.
+    """
 
     id: str
     clause: str
@@ -39,6 +42,7 @@ class Verdict:
     case: str = ""
     reason: str = ""
     failure: Failure | None = None
+    known: str = ""
 
     @property
     def label(self) -> str:
@@ -79,7 +83,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole run."""
+    """A whole run. stale: one line for each expected failure that no longer fails."""
 
     backend: Mapping[str, Any]
     profile: str
@@ -92,6 +96,7 @@ class Report:
     environment: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     duration_s: float = 0.0
+    stale: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -113,3 +118,9 @@ class Report:
     def conformant(self) -> bool:
         """Whether the run is complete, something passed, and no MUST failed."""
         return self.valid and self.counts["pass"] > 0 and not any(v.level == "MUST" for v in self.failures)
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the run is complete, something passed, every failed MUST is known, and no expectation is stale."""
+        unknown = any(v.level == "MUST" and not v.known for v in self.failures)
+        return self.valid and self.counts["pass"] > 0 and not unknown and not self.stale

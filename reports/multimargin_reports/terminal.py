@@ -12,11 +12,13 @@ from multimargin_reports.model import Report, Verdict
 MOST_FAILURES = 12  # clauses printed in full; the JSON report has all
 MOST_LINES = 20  # of one message
 LONGEST = 1000  # characters of one text that are printed
+CELL_WORDS = {"fail": "FAIL", "known": "known FAIL", "error": "ERROR", "skip": "skipped"}
 
 
 def render(report: Report) -> str:
     """Return the whole report as text."""
-    parts = [_head(report), _table(report), *_failures(report), _behaviours(report), _accuracy(report), _foot(report)]
+    failures = [*_failures(report), *_known(report), *_stale(report)]
+    parts = [_head(report), _table(report), *failures, _behaviours(report), _accuracy(report), _foot(report)]
     return printable("\n\n".join(part for part in parts if part))
 
 
@@ -50,20 +52,19 @@ def _table(report: Report) -> str:
 
 
 def _cell(report: Report, group: str, dtype: str) -> str:
-    found = Counter(v.status for v in report.verdicts if v.group == group and v.dtype == dtype)
+    chosen = [v for v in report.verdicts if v.group == group and v.dtype == dtype]
+    found = Counter("known" if v.known else v.status for v in chosen)
     total = found.total()
     if not total:
         return "-"
-    words = [
-        f"{found[s]} {word}" for s, word in (("fail", "FAIL"), ("error", "ERROR"), ("skip", "skipped")) if found[s]
-    ]
+    words = [f"{found[status]} {word}" for status, word in CELL_WORDS.items() if found[status]]
     return f"{', '.join(words)} of {total}" if words else f"{total} pass"
 
 
 def _failures(report: Report) -> Iterator[str]:
     """Yield one block a failed clause: its first failure in full, and how many more there are."""
     clauses: dict[str, list[Verdict]] = {}
-    for verdict in report.failures:
+    for verdict in (v for v in report.failures if not v.known):
         clauses.setdefault(one_line(verdict.label), []).append(verdict)
     for label, verdicts in list(clauses.items())[:MOST_FAILURES]:
         yield _block(report, label, verdicts)
@@ -80,6 +81,23 @@ def _block(report: Report, label: str, verdicts: list[Verdict]) -> str:
         lines += [f"  call:   {one_line(first.failure.call)}"] if first.failure.call else []
         lines += [f"  replay: {one_line(first.failure.replay)}"]
     return "\n".join(lines)
+
+
+def _known(report: Report) -> Iterator[str]:
+    """Yield one block: a line for each failed clause and reason that was expected."""
+    found = Counter((one_line(v.label), one_line(v.known)) for v in report.failures if v.known)
+    lines = [
+        f"known FAIL {label}: {count} of {_total(report, label)} checks: {known}"
+        for (label, known), count in found.items()
+    ]
+    if lines:
+        yield "\n".join(lines)
+
+
+def _stale(report: Report) -> Iterator[str]:
+    """Yield one block: a line for each expected failure that no longer fails."""
+    if report.stale:
+        yield "\n".join(f"STALE expected failure: {one_line(line)}" for line in report.stale)
 
 
 def _total(report: Report, label: str) -> int:
@@ -123,7 +141,25 @@ def _foot(report: Report) -> str:
         return "INVALID: nothing to check: the backend declares none of what this profile asks for"
     if not report.valid:
         return f"INVALID: {report.planned} planned, {counts}; this run proves nothing"
+    return f"{_judgement(report)}: {counts}{_wrong(report)}"
+
+
+def _judgement(report: Report) -> str:
+    claim = one_line(report.claim)
     if report.conformant:
-        return f"CONFORMANT to {one_line(report.claim)}: {counts}"
-    clauses = dict.fromkeys(one_line(v.label) for v in report.failures)
-    return f"NOT CONFORMANT to {one_line(report.claim)}: {counts}; clauses {', '.join(clauses)}"
+        return f"NOT AS EXPECTED, though conformant to {claim}" if report.stale else f"CONFORMANT to {claim}"
+    if report.as_expected:
+        known = [v for v in report.failures if v.known]
+        clauses = ", ".join(dict.fromkeys(v.clause for v in known))
+        return f"AS EXPECTED: {len(known)} known failures ({clauses}), not conformant to {claim}"
+    return f"NOT CONFORMANT to {claim}"
+
+
+def _wrong(report: Report) -> str:
+    """Return what a run that is neither conformant nor as expected failed by, in the last line's words."""
+    if report.as_expected:
+        return ""
+    labels = dict.fromkeys(one_line(v.label) for v in report.failures if not v.known)
+    known = sum(bool(v.known) for v in report.failures)
+    parts = {"clauses": ", ".join(labels), "known failures:": known, "stale expected failures:": len(report.stale)}
+    return "".join(f"; {words} {value}" for words, value in parts.items() if value)

@@ -34,7 +34,8 @@ class Item:
     """One planned verdict: an id, the clause that it speaks about, and how to get it.
 
     case: the vector's id, "" when the check makes its own calls. part: "loss" or "gradient". also: further clauses
-    that a failure would break.
+    that a failure would break. kind: what sort of check it is, in a word: under pytest there is one test a clause,
+    dtype and kind.
     """
 
     id: str
@@ -44,3 +45,4 @@ class Item:
     run: Callable[[Session], Result]
     case: str = ""
     also: tuple[str, ...] = ()
+    kind: str = "calls"

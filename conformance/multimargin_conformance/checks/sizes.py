@@ -99,7 +99,9 @@ def _item(plan: Plan, part: str) -> Item:
             finding and Finding(f"{finding.message}; {call_text(case, part)}", finding.evidence, finding.clause)
         )
 
-    return Item(f"{clause}/{plan.dtype}/sizes-{plan.name}/{part}", clause, plan.dtype, part, run, also=also)
+    return Item(
+        f"{clause}/{plan.dtype}/sizes-{plan.name}/{part}", clause, plan.dtype, part, run, also=also, kind="sizes"
+    )
 
 
 @cache

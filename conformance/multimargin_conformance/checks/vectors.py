@@ -22,6 +22,7 @@ WHY = {
     "special": "SPECIAL rules and derived bounds",
     "choice": "one of the permitted answers",
 }
+KINDS = {"exact": "exact-grid"}  # of check, where it is not the name of the vector's tier
 TARGET_RANGE = ("REJECT-3", "REJECT-4", "REJECT-5")
 MEASURED = ("rounded", "sparse")
 
@@ -61,7 +62,8 @@ def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> 
             return _judge_choice(session, vector, vector.expected, part, observation)
         return _judge_values(session, vector, part, observation, scope)
 
-    return Item(f"{clause}/{vector.dtype}/{vector.id}/{part}", clause, vector.dtype, part, run, vector.id, tuple(also))
+    name, kind = f"{clause}/{vector.dtype}/{vector.id}/{part}", KINDS.get(vector.tier, vector.tier)
+    return Item(name, clause, vector.dtype, part, run, vector.id, tuple(also), kind)
 
 
 def _values(vector: Vector) -> Values:

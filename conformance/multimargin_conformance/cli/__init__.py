@@ -16,6 +16,7 @@ from multimargin_conformance.cli.base import CONFORMANT, INVALID, NOT_CONFORMANT
 COMMANDS = {  # name: module and attribute
     "check": "check:check",
     "replay": "replay:replay",
+    "update-expectations": "expectations:update_expectations",
     "backends": "listing:backends",
     "clauses": "listing:clauses",
     "selftest": "selftest:selftest",
