@@ -13,10 +13,11 @@ The file is TOML, a list of tables:
     reason = "the sum of an empty batch is uninitialised memory"
 
 It is strict. An entry whose device and version fit the run is stale, and fails the run, when every check that it
-matches passes, or when it matches no check at all. One failure among its matches is enough to keep it: what fails by chance,
-such as uninitialised memory, passes by chance too, so that an entry that had to fail on every match could not be
-written down. A glob that is wider than the failure hides what breaks later, so the report counts how many of a clause's
-checks fail, and `multimargin update-expectations` writes one entry a clause, by dtype and part where not all fail.
+matches passes, or when it matches no check at all. One failure among its matches is enough to keep it: what fails by
+chance, such as uninitialised memory, passes by chance too, so that an entry that had to fail on every match could not
+be written down. A glob that is wider than the failure hides what breaks later, so the report counts how many of a
+clause's checks fail, and `multimargin update-expectations` writes one entry a clause, by dtype and part where not all
+fail.
 An entry is not judged when part of what it matches was left out of the run (-k, --clause, --dtype, --only, -x).
 """
 
@@ -94,22 +95,26 @@ class Entry:
 
     def covers(self, item: Item) -> bool:
         """Return whether the entry could excuse a failure of a planned check."""
-        named = any(self._named(clause, item.case, item.id) for clause in (item.clause, *item.also))
-        return named and self._placed(item.dtype, item.part)
+        named = any(fnmatchcase(clause, self.clause or "*") for clause in (item.clause, *item.also))
+        return named and self.reaches(item)
+
+    def reaches(self, item: Item) -> bool:
+        """Return whether the entry could excuse a failure of a planned check that speaks about another clause.
+
+        A result of the wrong shape, for one, is reported under the clause of shapes whatever was being checked.
+        """
+        return self._fits(item.case, item.id, item.dtype, item.part)
 
     def excuses(self, verdict: Verdict) -> bool:
         """Return whether a verdict is a failure that the entry expects."""
-        if verdict.status != "fail" or not self._named(verdict.clause, verdict.case, verdict.id):
+        if verdict.status != "fail" or not fnmatchcase(verdict.clause, self.clause or "*"):
             return False
-        return self._placed(verdict.dtype, part_of(verdict.id))
+        return self._fits(verdict.case, verdict.id, verdict.dtype, part_of(verdict.id))
 
-    def _named(self, clause: str, case: str, name: str) -> bool:
-        if self.clause and not fnmatchcase(clause, self.clause):
+    def _fits(self, case: str, name: str, dtype: str, part: str) -> bool:
+        if self.part not in ("", part) or not fnmatchcase(dtype, self.dtype or "*"):
             return False
         return not self.case or fnmatchcase(case, self.case) or fnmatchcase(name, self.case)
-
-    def _placed(self, dtype: str, part: str) -> bool:
-        return self.part in ("", part) and (not self.dtype or fnmatchcase(dtype, self.dtype))
 
 
 def part_of(verdict_id: str) -> str:
