@@ -121,6 +121,7 @@ class Report:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the run is complete, something passed, every failed MUST is known, and no expectation is stale."""
+        """Whether the run is complete and not empty, every failed MUST is known, and no expectation is stale."""
         unknown = any(v.level == "MUST" and not v.known for v in self.failures)
-        return self.valid and self.counts["pass"] > 0 and not unknown and not self.stale
+        seen = self.counts["pass"] > 0 or any(v.known for v in self.failures)
+        return self.valid and seen and not unknown and not self.stale
