@@ -5,11 +5,12 @@ from __future__ import annotations
 import fnmatch
 import os
 import platform
-import shlex
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,28 +18,31 @@ import numpy as np
 import multimargin_vectors.store
 from multimargin_conformance.accuracy import accuracy
 from multimargin_conformance.adapters import resolve
-from multimargin_conformance.backend import UNKNOWN, Subject, distribution_version, live
-from multimargin_conformance.capabilities import ALL_DTYPES, narrowed
+from multimargin_conformance.backend import Subject, distribution_version, live
+from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narrowed
 from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import judge_call
-from multimargin_conformance.diagnosis import Diagnosis, Failed, Smallest, diagnose
-from multimargin_conformance.diagnosis.snippet import snippet
-from multimargin_conformance.judge import Finding, call_text
+from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
+from multimargin_conformance.expectations import Entry, in_force, load, marked, stale
 from multimargin_conformance.profiles import Profile, claim, find_profile
 from multimargin_conformance.session import Result, Session, result_of
-from multimargin_reference.behaviours import meaning
-from multimargin_reference.case import Case
-from multimargin_reference.clauses import CLAUSES, Clause
-from multimargin_reference.formats import HALVES
+from multimargin_conformance.verdicts import backend_data, behaviour, halves, verdict_of
+from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.rejection import rejecting_clause
-from multimargin_reports import Accuracy, Behaviour, Cause, Failure, Report, Verdict
-from multimargin_vectors import by_id
-from multimargin_vectors.codec import call_to_json
+from multimargin_reports import Report, Verdict
 
 Progress = Callable[[int, int], None]
-LARGEST_WRITTEN = 1024  # logits of a smallest call that is written into the report
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A check, what it found, and the verdict."""
+
+    item: Item
+    result: Result
+    verdict: Verdict
 
 
 def check(
@@ -54,45 +58,70 @@ def check(
     clause: str = "",
     device: str = "",
     progress: Progress | None = None,
+    expected_failures: Path | str | None = None,
 ) -> Report:
     """Check an implementation and return the report; never raises for what a live backend does.
 
     backend: a live object, or a string as on the command line. dtypes: out of the four names, to check fewer than the
     profile asks for. fail_fast: the first failure ends the run, the rest are skips. only: KEY=VALUE limits. select: a
     glob over check ids, clause: clause ids or globs, by commas; both narrow the run and the claim. isolate: None or
-    False; worker processes are not part of this version.
-    Raises ValueError for an unknown profile, dtype, limit or isolate=True; UnknownBackend or BackendNotStarted where a
-    string does not lead to a backend.
+    False; worker processes are not part of this version. expected_failures: a file of known failures (expectations.py):
+    they keep their verdicts, and do not count for report.as_expected.
+    Raises ValueError for an unknown profile, dtype, limit, isolate=True or a wrong file of expected failures;
+    UnknownBackend or BackendNotStarted where a string does not lead to a backend.
     """
     found = find_profile(profile)
     if isolate:
         raise ValueError("isolate=True, but this version runs every backend in the calling process")
-    under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
-    under_test = replace(under_test, capabilities=narrowed(under_test.capabilities, only))
-    chosen = _dtypes(found, under_test, dtypes)
-    scope = Scope(chosen, found.gradient and under_test.backward is not None, under_test.capabilities, seed)
+    entries = load(expected_failures) if expected_failures is not None else ()
+    declared = started(backend, device)
+    under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
+    entries = in_force(entries, under_test.device, under_test.version)
+    scope = scope_of(found, under_test, dtypes, seed)
+    chosen = scope.dtypes
     items = _selected(plan(scope), select, clause)
-    started = time.perf_counter()
+    started_at = time.perf_counter()
     session = Session(under_test, seed)
-    results, complete = _run(items, session, fail_fast, progress)
-    causes, verdicts = _explained(items, results, session, scope, explain=complete and not fail_fast)
+    ran, complete = _run(items, session, fail_fast, progress, entries)
+    diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
+    verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
     figures = accuracy(session.samples) if not fail_fast else ()
     limits = [f"only checks {text!r}" for text in (select, clause) if text]
     return Report(
-        backend=_backend(under_test),
+        backend=backend_data(under_test),
         profile=profile,
         claim=", ".join([claim(found, under_test, chosen), *limits]),
         planned=len(items),
-        verdicts=verdicts,
-        causes=causes,
-        sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
-        behaviours=(*(_behaviour(*key, answers) for key, answers in session.answers.items()), *_halves(figures)),
+        verdicts=tuple(verdicts),
+        behaviours=(*(behaviour(*key, answers) for key, answers in session.answers.items()), *halves(figures)),
         accuracy=figures,
+        causes=diagnosis.causes,
+        sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
         complete=complete,
         environment=environment(),
         options={"dtypes": list(chosen), "seed": seed, "fail_fast": fail_fast, "only": list(only)},
-        duration_s=time.perf_counter() - started,
+        duration_s=time.perf_counter() - started_at,
+        stale=stale(entries, verdicts, plan(scope_of(found, declared, None, seed)), everything) if entries else (),
     )
+
+
+def started(backend: Any, device: str = "") -> Subject:
+    """Return a backend, a live object or a string as on the command line, ready to be called.
+
+    Raises UnknownBackend or BackendNotStarted where a string does not lead to a backend.
+    """
+    return resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
+
+
+def scope_of(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None = None, seed: int = 0) -> Scope:
+    """Return what a profile asks of a backend. Raises ValueError for an unknown dtype."""
+    gradient = profile.gradient and under_test.backward is not None
+    return Scope(_dtypes(profile, under_test, dtypes), gradient, under_test.capabilities, seed)
+
+
+def everything() -> list[Item]:
+    """Return every check there is, whatever the backend and the profile."""
+    return plan(Scope(ALL_DTYPES, True, Capabilities()))
 
 
 def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
@@ -114,7 +143,7 @@ def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
     """
     check_id = case.count("/") == 3 and case.split("/")[0] in CLAUSES
     named = None if check_id else find_case(case)
-    under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
+    under_test = started(backend, device)
     scope = Scope(under_test.capabilities.dtypes, under_test.backward is not None, under_test.capabilities)
     if named is None:
         items = [i for i in plan(scope) if i.id == case]
@@ -124,8 +153,7 @@ def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
         items = list(_items_of(named, scope))
     if check_id and not items:
         raise UnknownCase(f"no check has the id {case!r}, or the backend declares that it is not for it")
-    results = _run(items, Session(under_test), False, None)[0]
-    return [_verdict(item, result, under_test) for item, result in zip(items, results, strict=True)]
+    return [each.verdict for each in _run(items, Session(under_test), False, None)[0]]
 
 
 def _items_of(named: Named, scope: Scope) -> Iterator[Item]:
@@ -155,25 +183,42 @@ def _dtypes(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None)
 
 
 def _run(
-    items: Sequence[Item], session: Session, fail_fast: bool, progress: Progress | None
-) -> tuple[list[Result], bool]:
-    """Run the items in order; return their results, and False when the user interrupted the run."""
-    results: list[Result] = []
+    items: Sequence[Item],
+    session: Session,
+    fail_fast: bool,
+    progress: Progress | None,
+    entries: Sequence[Entry] = (),
+) -> tuple[list[Ran], bool]:
+    """Run the items in order; return what they found, and False when the user interrupted the run."""
+    ran: list[Ran] = []
     stopped, complete = "", True
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # a backend's own warnings are no verdict, whatever the caller made of warnings
+    with quiet():
         for item in items:
             try:
                 result = Result("skip", reason=stopped) if stopped else _guarded(item, session)
             except KeyboardInterrupt:
                 stopped, complete = "not run: interrupted", False
                 result = Result("skip", reason=stopped)
-            results.append(result)
-            if fail_fast and result.status == "fail":
+            ran.append(Ran(item, result, marked(verdict_of(item, result, session.subject), entries)))
+            if fail_fast and result.status == "fail" and not ran[-1].verdict.known:
                 stopped = "not run: an earlier check failed"
             if progress:
-                progress(len(results), len(items))
-    return results, complete
+                progress(len(ran), len(items))
+    return ran, complete
+
+
+def run_item(item: Item, session: Session) -> Verdict:
+    """Run one check; raises KeyboardInterrupt alone."""
+    with quiet():
+        return verdict_of(item, _guarded(item, session), session.subject)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ignore warnings: a backend's own are no verdict, whatever the caller made of warnings."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _guarded(item: Item, session: Session) -> Result:
@@ -184,94 +229,19 @@ def _guarded(item: Item, session: Session) -> Result:
         return Result("error", reason=f"the suite itself failed: {type(error).__name__}: {error}")
 
 
-def _behaviour(name: str, clause: str, part: str, dtype: str, answers: Sequence[str]) -> Behaviour:
-    return Behaviour(name, clause, part, dtype, tuple(answers), {a: meaning(name, a) for a in answers})
+def _diagnosis(ran: Sequence[Ran], session: Session, scope: Scope) -> Diagnosis:
+    """Look into the failures that were not expected."""
+    failed = [Failed(r.item, r.result.finding) for r in ran if r.result.finding and not r.verdict.known]
+    if not failed:
+        return Diagnosis()
+    with quiet():
+        return diagnose(session, scope, [r.item for r in ran], failed)
 
 
-def _halves(figures: Sequence[Accuracy]) -> list[Behaviour]:
-    """Return how each half is computed, as its results show: float32 inside with one rounding, or step by step."""
-    answers = {(a.dtype, a.part): "in-dtype" if a.accuracy_class == "in-dtype" else "widened" for a in figures}
-    return [
-        _behaviour("half precision", "DTYPE-2", part, dtype, [answer])
-        for (dtype, part), answer in answers.items()
-        if dtype in HALVES
-    ]
-
-
-def _explained(
-    items: Sequence[Item], results: Sequence[Result], session: Session, scope: Scope, *, explain: bool
-) -> tuple[tuple[Cause, ...], tuple[Verdict, ...]]:
-    """Return the causes of the failures, and all verdicts; each cause's first failure is about its smallest call."""
-    pairs = list(zip(items, results, strict=True))
-    failed = [Failed(item, result.finding) for item, result in pairs if result.finding]
-    diagnosis = Diagnosis()
-    if explain and failed:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            diagnosis = diagnose(session, scope, items, failed)
-    smallest = diagnosis.smallest
-    verdicts = (_verdict(item, result, session.subject, smallest.get(item.id)) for item, result in pairs)
-    return diagnosis.causes, tuple(verdicts)
-
-
-def _verdict(item: Item, result: Result, under_test: Subject, smallest: Smallest | None = None) -> Verdict:
-    finding = result.finding
-    clause = CLAUSES[finding.clause if finding and finding.clause else item.clause]
-    failure = None if finding is None else _failure(item, finding, clause, under_test, smallest)
-    return Verdict(
-        item.id, clause.id, clause.title, clause.level, item.dtype, result.status, item.case, result.reason, failure
-    )
-
-
-def _failure(item: Item, finding: Finding, clause: Clause, under_test: Subject, smallest: Smallest | None) -> Failure:
-    """Say what is wrong with a check's own call, or with the smallest one that fails like it."""
-    case = item.call() if item.call is not None else by_id()[item.case].case if item.case else None
-    source = f"case {item.case}" if item.case else ""
-    extra: dict[str, Any] = {}
-    if smallest is not None and case is not None:
-        source = f"shrunk from {source or item.id}" if smallest.case.id != case.id else source
-        case, finding = smallest.case, smallest.finding
-        vector = item.case if case.id == item.case else ""
-        program = snippet(case, item.part, under_test.framework, under_test.source, vector, under_test.device)
-        extra = {"snippet": program, "case": _case_data(case, item)}
-    where = ", ".join(word for word in (clause.label, source, _described(under_test, item.dtype)) if word)
-    call = call_text(case, item.part) if case is not None else ""
-    return Failure(f"{finding.message} [{where}]", call, _replay(item, under_test), finding.evidence, **extra)
-
-
-def _case_data(case: Case, item: Item) -> dict[str, Any]:
-    """Return a call as JSON data: by the id of the vector that it is, or written out where it is not too large."""
-    if case.id == item.case or case.input.size > LARGEST_WRITTEN:
-        return {}
-    return call_to_json(case, {})
-
-
-def _described(under_test: Subject, dtype: str) -> str:
-    words = (under_test.name, under_test.version, under_test.device, dtype)
-    return " ".join(word for word in words if word not in ("", UNKNOWN))
-
-
-def _replay(item: Item, under_test: Subject) -> str:
-    """Return what runs a check again: on the command line, or in Python for a live object."""
-    name = item.case or item.id
-    if not under_test.spec:
-        return f"multimargin_conformance.replay({name!r}, backend)"
-    device = f" --device {under_test.device}" if under_test.device else ""
-    return f"multimargin replay {shlex.quote(name)} --backend {shlex.quote(under_test.spec)}{device}"
-
-
-def _backend(under_test: Subject) -> dict[str, Any]:
-    c = under_test.capabilities
-    declared = {
-        "dtypes": list(c.dtypes),
-        "p": list(c.p),
-        "reductions": list(c.reductions),
-        "shapes": list(c.shapes),
-        "gradient": under_test.backward is not None,
-        "permissions": list(c.permissions),
-    }
-    named = {"name": under_test.name, "version": under_test.version, "device": under_test.device}
-    return {**named, "spec": under_test.spec, "capabilities": declared}
+def _shown(ran: Ran, diagnosis: Diagnosis, under_test: Subject, entries: Sequence[Entry]) -> Verdict:
+    """Return a verdict; the first one of each cause is about the smallest call."""
+    smallest = diagnosis.smallest.get(ran.item.id)
+    return ran.verdict if smallest is None else marked(verdict_of(ran.item, ran.result, under_test, smallest), entries)
 
 
 def environment() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from multimargin_reports.model import Cause, Failure, Report, Verdict
 MOST_CLAUSES = 8  # named for one cause
 LONGEST = 1000  # characters of one text that are printed
 ENDS = ("got", "lo", "hi", "nearest")
+CELL_WORDS = {"fail": "FAIL", "known": "known FAIL", "error": "ERROR", "skip": "skipped"}
 NUMBER = ("value", "float_hex", "hex")  # as decimal, as hexadecimal float, as bits
 
 Table = tuple[list[list[str]], list[str]]  # rows and headers
@@ -55,12 +56,12 @@ def group_table(report: Report) -> Table:
 
 
 def _cell(report: Report, group: str, dtype: str) -> str:
-    found = Counter(v.status for v in report.verdicts if v.group == group and v.dtype == dtype)
+    chosen = [v for v in report.verdicts if v.group == group and v.dtype == dtype]
+    found = Counter("known" if v.known else v.status for v in chosen)
     total = found.total()
     if not total:
         return "-"
-    names = (("fail", "FAIL"), ("error", "ERROR"), ("skip", "skipped"))
-    words = [f"{found[status]} {word}" for status, word in names if found[status]]
+    words = [f"{found[status]} {word}" for status, word in CELL_WORDS.items() if found[status]]
     return f"{', '.join(words)} of {total}" if words else f"{total} pass"
 
 
@@ -73,7 +74,7 @@ def blocks(report: Report) -> list[Block]:
 
 def _by_clause(report: Report) -> tuple[Cause, ...]:
     clauses: dict[str, list[str]] = {}
-    for verdict in report.failures:
+    for verdict in (v for v in report.failures if not v.known):
         clauses.setdefault(verdict.label, []).append(verdict.id)
     return tuple(Cause(label, tuple(ids)) for label, ids in clauses.items())
 
@@ -152,6 +153,24 @@ def accuracy_table(report: Report) -> Table:
     return rows, headers.split(", ")
 
 
+def known_lines(report: Report) -> list[str]:
+    """Return a line for each failed clause and reason that was expected."""
+    found = Counter((one_line(v.label), one_line(v.known)) for v in report.failures if v.known)
+    return [
+        f"known FAIL {label}: {count} of {_total(report, label)} checks: {known}"
+        for (label, known), count in found.items()
+    ]
+
+
+def stale_lines(report: Report) -> list[str]:
+    """Return a line for each expected failure that no longer fails."""
+    return [f"STALE expected failure: {one_line(line)}" for line in report.stale]
+
+
+def _total(report: Report, label: str) -> int:
+    return sum(one_line(v.label) == label for v in report.verdicts)
+
+
 def foot(report: Report) -> str:
     """Return the conclusion in one line."""
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
@@ -159,7 +178,25 @@ def foot(report: Report) -> str:
         return "INVALID: nothing to check: the backend declares none of what this profile asks for"
     if not report.valid:
         return f"INVALID: {report.planned} planned, {counts}; this run proves nothing"
+    return f"{_judgement(report)}: {counts}{_wrong(report)}"
+
+
+def _judgement(report: Report) -> str:
+    claim = one_line(report.claim)
     if report.conformant:
-        return f"CONFORMANT to {one_line(report.claim)}: {counts}"
-    clauses = dict.fromkeys(one_line(v.label) for v in report.failures)
-    return f"NOT CONFORMANT to {one_line(report.claim)}: {counts}; clauses {', '.join(clauses)}"
+        return f"NOT AS EXPECTED, though conformant to {claim}" if report.stale else f"CONFORMANT to {claim}"
+    if report.as_expected:
+        known = [v for v in report.failures if v.known]
+        clauses = ", ".join(dict.fromkeys(v.clause for v in known))
+        return f"AS EXPECTED: {len(known)} known failures ({clauses}), not conformant to {claim}"
+    return f"NOT CONFORMANT to {claim}"
+
+
+def _wrong(report: Report) -> str:
+    """Return what a run that is neither conformant nor as expected failed by, in the last line's words."""
+    if report.as_expected:
+        return ""
+    labels = dict.fromkeys(one_line(v.label) for v in report.failures if not v.known)
+    known = sum(bool(v.known) for v in report.failures)
+    parts = {"clauses": ", ".join(labels), "known failures:": known, "stale expected failures:": len(report.stale)}
+    return "".join(f"; {words} {value}" for words, value in parts.items() if value)

@@ -46,6 +46,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "accuracy": [{**asdict(a), "signed_ulp": list(a.signed_ulp)} for a in report.accuracy],
         "causes": [_cause_to_json(c) for c in report.causes],
         "clauses": {v.clause: _clause_to_json(report, v) for v in report.verdicts},
+        "stale": list(report.stale),
         "verdicts": [_verdict_to_json(v) for v in report.verdicts],
     }
 
@@ -94,6 +95,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         environment=data["environment"],
         options=data["options"],
         duration_s=data["duration_s"],
+        stale=tuple(data.get("stale", ())),
     )
     if {"planned": report.planned, **report.counts} != data["counts"] or report.conformant != data["conformant"]:
         raise ReportFileError("counts or conformant do not fit the verdicts: the file was edited or cut short")

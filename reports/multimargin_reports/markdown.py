@@ -15,8 +15,10 @@ from multimargin_reports.content import (
     describe,
     foot,
     group_table,
+    known_lines,
     number_rows,
     one_line,
+    stale_lines,
     ulp_text,
 )
 from multimargin_reports.model import Report
@@ -42,6 +44,7 @@ def _parts(report: Report) -> Iterator[str]:
     if report.failures:
         yield "## Failures"
     yield from _failures(report)
+    yield "\n".join(f"- {escaped(line)}" for line in (*known_lines(report), *stale_lines(report)))
     if report.behaviours:
         yield "## Behaviours\n\nWhere the specification leaves a choice, this is what the backend does."
         yield _table(behaviour_table(report))

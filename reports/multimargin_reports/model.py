@@ -31,7 +31,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one check on one case. `clause` is the id of the clause that it speaks about."""
+    """The outcome of one check on one case. `clause` is the id of the clause that it speaks about.
+
+    known: for a failure that was expected, why, who looks after it and where; "" otherwise.
+    """
 
     id: str
     clause: str
@@ -42,6 +45,7 @@ class Verdict:
     case: str = ""
     reason: str = ""
     failure: Failure | None = None
+    known: str = ""
 
     @property
     def label(self) -> str:
@@ -97,7 +101,11 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole run. sentences: by clause id, what the specification says. causes: the failures, grouped."""
+    """A whole run.
+
+    causes: the failures, grouped. sentences: by clause id, what the specification says. stale: one line for each
+    expected failure that no longer fails.
+    """
 
     backend: Mapping[str, Any]
     profile: str
@@ -112,6 +120,7 @@ class Report:
     environment: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     duration_s: float = 0.0
+    stale: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -133,3 +142,10 @@ class Report:
     def conformant(self) -> bool:
         """Whether the run is complete, something passed, and no MUST failed."""
         return self.valid and self.counts["pass"] > 0 and not any(v.level == "MUST" for v in self.failures)
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the run is complete and not empty, every failed MUST is known, and no expectation is stale."""
+        unknown = any(v.level == "MUST" and not v.known for v in self.failures)
+        seen = self.counts["pass"] > 0 or any(v.known for v in self.failures)
+        return self.valid and seen and not unknown and not self.stale

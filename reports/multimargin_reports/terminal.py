@@ -15,9 +15,11 @@ from multimargin_reports.content import (
     describe,
     foot,
     group_table,
+    known_lines,
     number_rows,
     one_line,
     printable,
+    stale_lines,
     ulp_text,
 )
 from multimargin_reports.model import Report
@@ -30,7 +32,8 @@ def render(report: Report) -> str:
     """Return the whole report as text."""
     head = f"{describe(report)}, profile {report.profile}: {report.planned} checks in {report.duration_s:.1f} s"
     tables = [_table(behaviour_table(report)), _table(accuracy_table(report))]
-    parts = [head, _table(group_table(report)), *_failures(report), *tables, foot(report)]
+    expected = ["\n".join(lines) for lines in (known_lines(report), stale_lines(report))]
+    parts = [head, _table(group_table(report)), *_failures(report), *expected, *tables, foot(report)]
     return printable("\n\n".join(part for part in parts if part))
 
 

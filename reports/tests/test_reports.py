@@ -170,13 +170,76 @@ def test_conformant(made: Report, conformant: bool, valid: bool) -> None:
     assert made.valid is valid
 
 
+KNOWN = "uninitialised memory (Ann, https://example.org/1)"
+
+
+def expected(*stale: str, failed: str = KNOWN, status: str = "pass") -> Report:
+    """Return a report with a check of that status, and a failure that is known or is not."""
+    return report(verdicts=(verdict(0, status), verdict(1, "fail", known=failed)), planned=2, stale=stale)
+
+
+@pytest.mark.parametrize(
+    ("made", "as_expected"),
+    [
+        (report("pass"), True),
+        (report("pass", stale=("entry 1 is stale",)), False),
+        (report("skip"), False),
+        (expected(), True),
+        (expected(failed=""), False),
+        (expected("entry 1 is stale"), False),
+        (expected(status="skip"), True),
+        (expected(status="error"), False),
+        (expected(status="fail"), False),
+        (replace(expected(), complete=False), False),
+        (report(verdicts=(verdict(0, "pass"), verdict(1, "fail", level="SHOULD")), planned=2), True),
+    ],
+    ids=["pass", "pass, stale", "nothing ran", "known", "unknown", "known, stale", "known alone", "error"]
+    + ["known and unknown", "interrupted", "SHOULD"],
+)
+def test_as_expected(made: Report, as_expected: bool) -> None:
+    assert made.as_expected is as_expected
+
+
+def test_known_failures_are_not_conformant() -> None:
+    assert expected().conformant is False
+
+
+def test_the_text_of_known_failures() -> None:
+    text = render(expected())
+    assert "VALUE      1 known FAIL of 2" in text
+    assert f"\n\nknown FAIL VALUE-4 target term: 1 of 2 checks: {KNOWN}\n\n" in text
+    assert MESSAGE not in text
+    last = "AS EXPECTED: 1 known failures (VALUE-4), not conformant to training: 1 pass, 1 fail"
+    assert text.splitlines()[-1] == last
+
+
+def test_the_text_of_stale_expectations() -> None:
+    text = render(report("pass", stale=("entry 1: remove it\nCONFORMANT",)))
+    assert "\n\nSTALE expected failure: entry 1: remove it\\nCONFORMANT\n\n" in text
+    last = "NOT AS EXPECTED, though conformant to training: 1 pass; stale expected failures: 1"
+    assert text.splitlines()[-1] == last
+    assert render(expected("entry 1")).splitlines()[-1] == (
+        "NOT CONFORMANT to training: 1 pass, 1 fail; known failures: 1; stale expected failures: 1"
+    )
+
+
+def test_the_last_line_names_the_clauses_that_were_not_expected() -> None:
+    made = report(
+        verdicts=(verdict(0, "pass"), verdict(1, "fail", known=KNOWN), verdict(2, "fail", "SHAPE-1")), planned=3
+    )
+    last = "NOT CONFORMANT to training: 1 pass, 2 fail; clauses SHAPE-1 target term; known failures: 1"
+    assert render(made).splitlines()[-1] == last
+
+
 def test_counts_have_every_status() -> None:
     assert report().counts == dict.fromkeys(STATUSES, 0)
     assert full().counts == {"pass": 2, "fail": 3, "error": 0, "skip": 1}
     assert len(full().failures) == 3
 
 
-@pytest.mark.parametrize("made", [full(), report("pass"), report("pass", "error"), report(), report("skip")])
+@pytest.mark.parametrize(
+    "made", [full(), report("pass"), report("pass", "error"), report(), report("skip"), expected("entry 1")]
+)
 def test_a_report_file_is_read_back_whole(tmp_path: Path, made: Report) -> None:
     write(made, tmp_path / "report.json")
     assert read(tmp_path / "report.json") == made
@@ -233,6 +296,8 @@ EDITED: dict[str, dict[str, Any]] = {
     "a negative duration": {"duration_s": -1},
     "a backend without a name": {"backend": {"version": "1"}},
     "no verdicts": {"verdicts": None},
+    "a known failure without a reason": verdicts({"known": ""}),
+    "stale as a text": {"stale": "entry 1"},
 }
 
 

@@ -39,7 +39,7 @@ def _item(clause: str, dtype: str, reduction: str, p: int) -> Item:
                 return result_of(Finding(again, finding.evidence, finding.clause))
         return PASS
 
-    return Item(f"{clause}/{dtype}/repeated-{reduction}-p{p}", clause, dtype, "loss", run)
+    return Item(f"{clause}/{dtype}/repeated-{reduction}-p{p}", clause, dtype, "loss", run, kind="repeated")
 
 
 def _expected(dtype: str, reduction: str) -> Enclosures:

@@ -35,8 +35,9 @@ class Item:
     """One planned verdict: an id, the clause that it speaks about, and how to get it.
 
     case: the vector's id, "" when the check makes its own calls. part: "loss" or "gradient". also: further clauses
-    that a failure would break. call: gives the call, where the check is one call and what is legal for it; None where
-    it is more, such as one call after another.
+    that a failure would break. kind: what sort of check it is, in a word: under pytest there is one test a clause,
+    dtype and kind. call: gives the call, where the check is one call and what is legal for it; None where it is more,
+    such as one call after another.
     """
 
     id: str
@@ -46,4 +47,5 @@ class Item:
     run: Callable[[Session], Result]
     case: str = ""
     also: tuple[str, ...] = ()
+    kind: str = "calls"
     call: Callable[[], Case] | None = None

@@ -100,7 +100,7 @@ def _item(plan: Plan, part: str) -> Item:
         )
 
     name = f"{clause}/{plan.dtype}/sizes-{plan.name}/{part}"
-    return Item(name, clause, plan.dtype, part, run, also=also, call=lambda: call(plan))
+    return Item(name, clause, plan.dtype, part, run, also=also, kind="sizes", call=lambda: call(plan))
 
 
 @cache

@@ -57,7 +57,7 @@ def _item(dtype: str, part: str, name: str, calls: list[Call]) -> Item:
             findings = list(pool.map(lambda k: _thread(session, calls, part, k), range(THREADS)))
         return result_of(next((f for f in findings if f), None))
 
-    return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run)
+    return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run, kind="threads")
 
 
 def _thread(session: Session, calls: list[Call], part: str, offset: int) -> Finding | None:

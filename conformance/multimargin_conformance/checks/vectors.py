@@ -23,6 +23,7 @@ WHY = {
     "special": "SPECIAL rules and derived bounds",
     "choice": "one of the permitted answers",
 }
+KINDS = {"exact": "exact-grid"}  # of check, where it is not the name of the vector's tier
 MEASURED = ("rounded", "sparse")
 
 
@@ -61,8 +62,8 @@ def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> 
             return _judge_choice(session, vector, vector.expected, part, observation)
         return _judge_values(session, vector, part, observation, scope)
 
-    name = f"{clause}/{vector.dtype}/{vector.id}/{part}"
-    return Item(name, clause, vector.dtype, part, run, vector.id, tuple(also), lambda: vector.case)
+    name, kind = f"{clause}/{vector.dtype}/{vector.id}/{part}", KINDS.get(vector.tier, vector.tier)
+    return Item(name, clause, vector.dtype, part, run, vector.id, tuple(also), kind, lambda: vector.case)
 
 
 def _values(vector: Vector) -> Values:

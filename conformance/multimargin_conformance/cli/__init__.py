@@ -18,6 +18,7 @@ COMMANDS = {  # name: module and attribute
     "replay": "replay:replay",
     "explain": "explain:explain",
     "smoke": "smoke:smoke",
+    "update-expectations": "expectations:update_expectations",
     "backends": "listing:backends",
     "clauses": "listing:clauses",
     "selftest": "selftest:selftest",
