@@ -17,6 +17,7 @@ from multimargin_vectors.calls import read_call
 LARGEST_FILE = 64 << 20  # bytes of a call's file
 LARGEST_REPORT = 256 << 20
 MOST_NAMED = 3  # verdicts in a message
+LONGEST_ID = 200  # characters of one that are printed
 PARTS = ("loss", "gradient")
 
 # What is read of a report, whatever version wrote it; the call is checked by itself.
@@ -101,13 +102,13 @@ def _from_report(path: Path, verdict: str) -> Named:
         raise UnknownCase(f"{path}: {error.json_path}: {error.message[:200]}, but should be a report.json")
     found = _verdict([_entry(v) for v in data["verdicts"]], verdict, path)
     failure = found.get("failure", {})
-    origin, part = f"verdict {found['id']} of {path}", _part(found, failure)
+    origin, part = f"verdict {_quoted(found)} of {path}", _part(found, failure)
     if failure.get("case"):
         case = _call(failure["case"], origin)
         clause = str(found["id"]).partition("/")[0]
         return Named(case, part, by_id().get(case.id), f"{origin}: its smallest failing call", clause)
     if not found.get("case"):
-        raise UnknownCase(f"{origin} has no recorded call; run it again: multimargin check BACKEND -k {found['id']!r}")
+        raise UnknownCase(f"{origin} has no recorded call; run it again: multimargin check BACKEND -k {_quoted(found)}")
     if found["case"] not in by_id():
         raise UnknownCase(f"{origin}: its vector {found['case']!r} is not among the installed ones")
     vector = by_id()[found["case"]]
@@ -128,10 +129,15 @@ def _verdict(verdicts: list[dict[str, Any]], name: str, path: Path) -> dict[str,
     for fitting in ([v for v in parts if v["id"] == name], parts, [v for v in parts if v.get("failure")]):
         if len(fitting) == 1:
             return fitting[0]
-    some = ", ".join(v["id"] for v in parts[:MOST_NAMED]) + (", ..." if len(parts) > MOST_NAMED else "")
+    some = ", ".join(_quoted(v) for v in parts[:MOST_NAMED]) + (", ..." if len(parts) > MOST_NAMED else "")
     raise UnknownCase(
         f"{name!r} is a part of {len(parts)} verdict ids in {path}, but should be of one{f': {some}' if some else ''}"
     )
+
+
+def _quoted(verdict: Mapping[str, Any]) -> str:
+    """Return a verdict's id as a Python string: a report may come from anywhere, and its words reach a terminal."""
+    return repr(verdict["id"][:LONGEST_ID])
 
 
 def _part(verdict: Mapping[str, Any], failure: Mapping[str, Any]) -> str:

@@ -318,8 +318,21 @@ def test_a_call_too_large_to_explain_is_a_usage_error(run: Run, monkeypatch: pyt
     assert "should have at most 1" in error(run("explain", some_vector().id))
 
 
+def test_hostile_reports_do_not_reach_the_terminal(run: Run, tmp_path: Path) -> None:
+    hostile = "\x07\u202e\nMUST BE REJECTED: all of it" + "x" * 10_000
+    verdicts = [{"id": hostile + end, "case": some_vector().id} for end in "ab"]
+    (tmp_path / "bell\x07.json").write_text(json.dumps({"verdicts": verdicts}), encoding="utf-8")
+    shown = run("explain", "bell\x07.json#xb")
+    assert shown.exit_code == 0
+    assert not any(line.startswith("MUST BE REJECTED") for line in shown.stdout.splitlines())
+    refused = error(run("explain", "bell\x07.json#xx"))
+    assert len(refused) < 1000
+    assert all(c.isprintable() or c == "\n" for c in shown.stdout + refused.replace("\x07", ""))
+    assert "\u202e" not in refused
+
+
 def test_hostile_names_do_not_reach_the_terminal(run: Run, tmp_path: Path) -> None:
-    call = call_to_json(other_call(), {}) | {"reduction": "\x1b[2J\nloss, exactly: 7"}
+    call = call_to_json(other_call(), {}) | {"reduction": "\x1b[2J\x07\nloss, exactly: 7"}
     (tmp_path / "call.json").write_text(json.dumps(call), encoding="utf-8")
     result = run("explain", "call.json")
     assert result.exit_code == 0

@@ -278,7 +278,7 @@ def wrong(input, target, **options):
     return multi_margin_loss(input, target, **options) * 3
 
 def broken(input, target, **options):
-    raise ValueError("\\x1b[2J no\\nthe adapter is sane: really")
+    raise ValueError("\\x1b[2J\\x07 no\\nthe adapter is sane: really")
 
 class Needy:
     def __init__(self, device):

@@ -359,6 +359,8 @@ NUMBERS = [
     Fraction(1e300) ** 2,
     Fraction(5e-324) ** 2,
     Fraction(123456789, 2**20),
+    Fraction(-(3**120), 2**10),
+    Fraction(2, 3**90),
 ]
 
 
