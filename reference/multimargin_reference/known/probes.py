@@ -16,6 +16,7 @@ from multimargin_reference.formats import DTYPES, FORMATS
 from multimargin_reference.known.model import Request
 from multimargin_reference.known.probe_calls import (
     after_rejection,
+    alike,
     both,
     call,
     changed_in_place,
@@ -24,6 +25,7 @@ from multimargin_reference.known.probe_calls import (
     invalid,
     layouts,
     repeated,
+    zeros_in_place,
 )
 
 
@@ -234,6 +236,8 @@ PROBES = (
     Probe("layouts", layouts),
     Probe("interleaved", interleaved),
     Probe("changed-in-place", changed_in_place),
+    Probe("alike", alike),
+    Probe("zeros-in-place", zeros_in_place),
     Probe("after-rejection", after_rejection),
     Probe("small-logits", small_logits, units=8),
     Probe("large-grad-output", large_grad_output, units=8),
