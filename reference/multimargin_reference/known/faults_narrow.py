@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,28 +43,39 @@ def unbatched_as_half(name: str) -> Any:
         if array is None or np.ndim(r.input) != 1 or np.asarray(array).dtype.kind != "f":
             return r
         rounded: dict[str, Any] = {name: np.asarray(array).astype(np.float16).astype(np.asarray(array).dtype)}
-        return Request(**{**vars(r), **rounded})
+        return replace(r, **rounded)
 
     return change
 
 
-def padded_batch(multiple: int) -> Any:
-    """Make a batch step that counts the rows in whole blocks."""
-    return lambda k: k.number(max(1, -(-k.rows // multiple) * multiple) if k.rows > 1 else 1)
+def nan_without_terms(rows: Array, k: Work) -> Any:
+    """Average over the active terms, of which a batch may have none; rows and classes of one have their own path."""
+    terms = MODEL.active(MODEL.difference(k), k)
+    value = MODEL.reduced(rows, k)
+    return value if terms.any() or min(terms.shape) < 2 else np.full_like(value, np.nan)
 
 
-def far_below(bound: float) -> Any:
-    """Make a hinge step that wraps what is far below zero, as a fixed-point number of few bits does."""
-    return lambda z, k: np.where(z < k.number(bound), k.number(1), MODEL.hinge(z, k))
+def nan_gradient_without_terms(d: Array, k: Work) -> Array:
+    d = MODEL.target_gradient(d, k)
+    return d if d.any() or min(d.shape) < 2 else np.full_like(d, np.nan)
 
 
-def active_far_below(bound: float) -> Any:
-    return lambda z, k: MODEL.active(z, k) | ((z < k.number(bound)) & ~np.isneginf(z) & ~k.own)
+def margin_as_text(r: Request) -> Request:
+    finite = isinstance(r.margin, float) and np.isfinite(r.margin)
+    return replace(r, margin=float(f"{r.margin:f}")) if finite else r
 
 
-def own_by_value(h: Array, k: Work) -> Array:
-    """Leave out every class whose logit equals the target's."""
-    return np.where(k.x == k.target_logit, k.number(0), h)
+def block_floating(rows: Array, k: Work) -> Any:
+    """Round every row's loss to 6 bits below the largest one's before the batch is added."""
+    largest = abs(rows).max(initial=0)
+    if k.reduction == "none" or k.rows < 2 or not np.isfinite(largest) or not largest:
+        return MODEL.reduced(rows, k)
+    unit = k.number(2.0) ** (np.floor(np.log2(largest)) - 6)
+    return MODEL.reduced(np.trunc(rows / unit) * unit, k)
+
+
+def zero_for_nan_target(k: Work) -> Any:
+    return MODEL.difference(replace(k, x=np.where(np.isnan(k.x) & k.own, k.number(0), k.x)))
 
 
 NARROW = (
@@ -102,6 +114,37 @@ NARROW = (
         "The grad_output of an unbatched call passes through float16.",
         "GRADIENT-8 GRADIENT-11",
         unbatched_as_half("grad_output"),
+    ),
+    fault(
+        "no-active-term-nan",
+        "A batch without any active term gives NaN, a mean over nothing.",
+        "VALUE-3",
+        reduce=nan_without_terms,
+    ),
+    fault(
+        "gradient-no-active-term-nan",
+        "The gradient of a batch without any active term is NaN.",
+        "GRADIENT-5",
+        target_gradient=nan_gradient_without_terms,
+    ),
+    before("margin-as-text", "The margin passes through text of six decimals.", "VALUE-6", margin_as_text),
+    fault(
+        "weights-all-equal-ignored",
+        "Weights that are all equal are taken for no weights.",
+        "WEIGHT-5 WEIGHT-1",
+        row_weight=lambda k: None if k.weight is None or np.all(k.weight == k.weight[0]) else MODEL.row_weight(k),
+    ),
+    fault(
+        "batch-block-floating",
+        "Rows are added with one exponent and six bits, so that small rows are lost beside large ones.",
+        "REDUCTION-5 VALUE-9",
+        reduce=block_floating,
+    ),
+    fault(
+        "nan-target-becomes-zero",
+        "A NaN at the target counts as a logit of 0.",
+        "SPECIAL-7",
+        difference=zero_for_nan_target,
     ),
 )
 
