@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from multimargin_conformance import matrix as matrices
+from multimargin_conformance.kills import mapped
+from multimargin_conformance.matrix import Matrix, Row
 from multimargin_conformance.runner import check
 from multimargin_reference.known import FAULTS, VARIANTS, Fault, Variant
 
@@ -38,6 +42,7 @@ class Outcome:
     detections: tuple[Detection, ...]
     variants: int
     false_alarms: tuple[FalseAlarm, ...]
+    matrix: Matrix | None = None
 
     @property
     def missed(self) -> tuple[Detection, ...]:
@@ -56,23 +61,31 @@ class Outcome:
 
 
 def selftest(
-    faults: Sequence[Fault] = FAULTS, variants: Sequence[Variant] = VARIANTS, progress: Progress | None = None
+    faults: Sequence[Fault] = FAULTS,
+    variants: Sequence[Variant] = VARIANTS,
+    progress: Progress | None = None,
+    *,
+    jobs: int = 1,
+    matrix: bool = False,
 ) -> Outcome:
-    """Check every fault until it is caught and every variant to the end, on the profile `full`."""
-    total, detections, alarms = len(faults) + len(variants), [], []
-    for done, fault in enumerate(faults, start=1):
-        detections.append(detect(fault))
-        if progress:
-            progress(done, total)
-    for done, variant in enumerate(variants, start=len(faults) + 1):
-        report = check(variant.make(), profile="full")
-        if not report.conformant:
-            broken = [v.failure.message for v in report.failures if v.failure]
-            broken += [v.reason for v in report.verdicts if v.status == "error"]
-            alarms.append(FalseAlarm(variant, next(iter(broken), "the run was not valid")))
-        if progress:
-            progress(done, total)
-    return Outcome(tuple(detections), len(variants), tuple(alarms))
+    """Check every fault until it is caught and every variant to the end, on the profile `full`.
+
+    jobs: number of processes; with more than one, faults and variants are looked up in the catalogue by name. matrix:
+    run every check on every fault, which takes ten times as long.
+    """
+    counted = _Counted(len(faults) + len(variants), progress)
+    names = [fault.name for fault in faults]
+    if matrix:
+        found = Matrix(tuple(counted.each(mapped(matrices.row, names, jobs))))
+        detections = [_detection(fault, row) for fault, row in zip(faults, found.rows, strict=True)]
+    elif jobs > 1:
+        caught = counted.each(mapped(_detect_named, names, jobs))
+        detections = [Detection(fault, *answer) for fault, answer in zip(faults, caught, strict=True)]
+    else:
+        detections = list(counted.each(map(detect, faults)))
+    run = map(accuse, variants) if jobs == 1 else mapped(_accuse_named, [v.name for v in variants], jobs)
+    alarms = [FalseAlarm(v, message) for v, message in zip(variants, counted.each(run), strict=True) if message]
+    return Outcome(tuple(detections), len(variants), tuple(alarms), found if matrix else None)
 
 
 def detect(fault: Fault) -> Detection:
@@ -82,3 +95,43 @@ def detect(fault: Fault) -> Detection:
         return Detection(fault, named.failures[0].clause, foreseen=True)
     report = check(fault.make(), profile="full", fail_fast=True)
     return Detection(fault, report.failures[0].clause if report.failures else "", foreseen=False)
+
+
+def accuse(variant: Variant) -> str:
+    """Return the first thing that a check of a legal variant found wrong, "" where it is accepted."""
+    report = check(variant.make(), profile="full")
+    if report.conformant:
+        return ""
+    broken = [v.failure.message for v in report.failures if v.failure]
+    broken += [v.reason for v in report.verdicts if v.status == "error"]
+    return next(iter(broken), "the run was not valid")
+
+
+def _detect_named(name: str) -> tuple[str, bool]:
+    found = detect(next(fault for fault in FAULTS if fault.name == name))
+    return found.caught_by, found.foreseen
+
+
+def _accuse_named(name: str) -> str:
+    return accuse(next(variant for variant in VARIANTS if variant.name == name))
+
+
+def _detection(fault: Fault, row: Row) -> Detection:
+    """Read a row of the matrix: a clause that the fault names comes first."""
+    named = [clause for clause in fault.clauses if clause in row.rejected_by]
+    return Detection(fault, next(iter([*named, *row.rejected_by]), ""), row.foreseen)
+
+
+class _Counted:
+    """A progress callback that is called for each thing done."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def each(self, results: Iterator[Any]) -> Iterator[Any]:
+        """Pass results on, counting them."""
+        for result in results:
+            self._done += 1
+            if self._progress:
+                self._progress(self._done, self._total)
+            yield result

@@ -103,6 +103,8 @@ FAMILIES = {
     "one shape": "*/threads-one-shape/*",
     "threads": "*/threads/*",
     "sizes": "*/sizes-*",
+    "pairs": "*/pair-*",
+    "arguments": "*/arguments-*",
 }
 Kind = tuple[str, str, str]
 

@@ -105,17 +105,21 @@ class Draft:
 
 def _margin_values(case: Case) -> Values:
     """Expect of a margin that is infinite or beyond the dtype what a huge one gives, by the oracle's exact result."""
-    huge = replace(case, margin=float(np.copysign(float(case.format.largest), case.margin)))
-    values = expected_values(huge) if not np.isnan(case.margin) else expected_values(replace(case, margin=-1e3))
+    if np.isnan(case.margin):
+        return _nan_margin_values(case)
+    values = expected_values(replace(case, margin=float(np.copysign(float(case.format.largest), case.margin))))
     infinite = np.full_like(values.loss.lo, np.inf)
     if case.margin > 0:
         loss = replace(values.loss, lo=infinite, hi=infinite, nearest=infinite, also={})
         return Values(loss, values.gradient)
-    also = {k: frozenset({"nan"}) for k in range(values.loss.lo.size)} if np.isnan(case.margin) else {}
-    gradient = values.gradient
-    if gradient is not None and also:
-        gradient = replace(gradient, also={k: frozenset({"nan"}) for k in range(gradient.lo.size)})
-    return Values(replace(values.loss, also=also), gradient)
+    return Values(replace(values.loss, also={}), values.gradient)
+
+
+def _nan_margin_values(case: Case) -> Values:
+    """Expect of a NaN margin what a NaN at every target gives: every z is NaN (SPEC.md, section 4)."""
+    x = np.atleast_2d(case.input).copy()
+    x[np.arange(len(x)), np.atleast_1d(case.target)] = np.nan
+    return expected_values(replace(case, input=x.reshape(case.input.shape), margin=1.0))
 
 
 def has_kink(case: Case) -> bool:

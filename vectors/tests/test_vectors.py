@@ -365,6 +365,23 @@ def test_only_the_kinks_own_vectors_have_a_tie() -> None:
     assert failing(others, lambda v: not ties(as_batch(v))) == []
 
 
+def test_a_nan_margin_may_drop_propagate_or_count_as_active() -> None:
+    chosen = [v for v in valid() if np.isnan(v.case.margin)]
+    assert {v.case.p for v in chosen} == {1, 2}
+    for vector in chosen:
+        gradient, active = values(vector).gradient, 1 / vector.case.input.shape[-1]
+        assert gradient is not None
+        for index, target in enumerate([True, False, False, False]):
+            permitted = {
+                0.0: True,
+                -3 * active: target and vector.case.p == 1,
+                active: not target and vector.case.p == 1,
+            }
+            assert all(legal(gradient, index, value) == expected for value, expected in permitted.items())
+            assert legal(gradient, index, np.nan)
+            assert not legal(gradient, index, -active / 2 if not target else active)
+
+
 def uncovered(factors: dict[str, tuple[Any, ...]]) -> int:
     rows = pairwise(factors)
     seen = {(a, row[a], b, row[b]) for row in rows for a, b in combinations(factors, 2)}

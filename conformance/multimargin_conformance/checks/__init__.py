@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multimargin_conformance.checks import empty, purity, sizes, threads, vectors
+from multimargin_conformance.checks import arguments, caches, empty, purity, sizes, threads, vectors
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_reference.clauses import GROUPS
 
@@ -12,8 +12,10 @@ def plan(scope: Scope) -> list[Item]:
     items = [
         *vectors.items(scope),
         *empty.items(scope),
+        *arguments.items(scope),
         *sizes.items(scope),
         *purity.items(scope),
+        *caches.items(scope),
         *threads.items(scope),
     ]
     order = {group: k for k, group in enumerate(GROUPS)}
@@ -23,7 +25,8 @@ def plan(scope: Scope) -> list[Item]:
 def clauses_checked() -> dict[str, list[str]]:
     """Return the ids of the checks by clause, for vectors and for the other checks."""
     found: dict[str, list[str]] = {}
-    for source in (vectors.clauses(), empty.CLAUSES, purity.CLAUSES, sizes.CLAUSES, threads.CLAUSES):
+    others = (empty, arguments, purity, sizes, caches, threads)
+    for source in (vectors.clauses(), *(module.CLAUSES for module in others)):
         for clause, names in source.items():
             found.setdefault(clause, []).extend(names)
     return found

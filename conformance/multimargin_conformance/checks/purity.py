@@ -170,7 +170,19 @@ def _result_stays(session: Session, vector: Vector, part: str) -> Finding | None
     if first.outcome.value.flags.writeable:
         first.outcome.value[...] = 77
     again = session.function(part)(vector.case)
-    return judge(part, again, expected_part(vector, part), "after the caller overwrote an earlier result")
+    finding = judge(part, again, expected_part(vector, part), "after the caller overwrote an earlier result")
+    return finding or _not_an_argument(session, vector.case, part)
+
+
+def _not_an_argument(session: Session, case: Case, part: str) -> Finding | None:
+    """Zeros for logits, all of them inactive: the gradient equals the input, and must not be the input itself."""
+    zeros = replace(case, input=np.zeros_like(case.input), margin=-1.0)
+    arrays = {name: array.copy() for name, array in _arrays(zeros, part).items()}
+    first = session.function(part)(zeros, **arrays)
+    arrays["input"][...] = 1
+    shape = case.input.shape if part == "gradient" else case.target.shape if case.reduction == "none" else ()
+    zero = np.zeros(int(np.prod(shape)))
+    return judge(part, first, Enclosures(shape, case.dtype, zero, zero, zero), "zeros, after the input was overwritten")
 
 
 def _layout(session: Session, vector: Vector, part: str) -> Finding | None:

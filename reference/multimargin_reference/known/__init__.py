@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from multimargin_reference.known import (
+    faults_arguments,
     faults_batches,
     faults_factors,
     faults_gradients,
+    faults_keys,
     faults_layout,
     faults_margin,
     faults_memory,
+    faults_narrow,
     faults_precision,
     faults_range,
     faults_reductions,
@@ -39,10 +42,13 @@ GROUPS = (
     faults_specials,
     faults_memory,
     faults_state,
+    faults_keys,
     faults_layout,
     faults_targets,
     faults_target_shapes,
     faults_validation,
+    faults_arguments,
+    faults_narrow,
 )
 FAULTS: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
 

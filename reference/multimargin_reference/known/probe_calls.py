@@ -44,9 +44,9 @@ def invalid() -> Iterator[Request]:
 
 def invalid_scalars() -> Iterator[Request]:
     x, y, _, _ = drawn("float64", (4, 4), seed=10)
-    for p in (0, 3, 1.5, 1.99, -1, -2, 4, 0.5, float("nan"), 2.5):
+    for p in (0, 3, 1.5, 1.99, -1, -2, 4, 0.5, float("nan"), float("inf"), 2.5, None, "one", 1.000001):
         yield from both(x, y, p=p)
-    for reduction in ("average", "", "Mean", "SUM", "batchmean", "m", "s", None, "mean "):
+    for reduction in ("average", "", "Mean", "SUM", "batchmean", "m", "s", None, "mean ", 7, -1):
         yield from both(x, y, reduction=reduction)
 
 
@@ -170,6 +170,27 @@ def interleaved() -> Iterator[Request]:
     for slope in (g, g * 2, g + 1):
         for options in ({}, {"p": 2, "margin": 0.5}):
             yield call(x, y, reduction="none", g=slope, **options)
+
+
+def alike() -> Iterator[Request]:
+    """Yield calls that differ in the middle of an array, in two margins of one hash, in shape or dtype alone."""
+    x = np.zeros((2, 1200))
+    x[:, 1] = 0.5
+    for place in ((0, 601), (1, 601)):
+        yield from both(x, np.array([0, 2]), reduction="none")
+        x = x.copy()
+        x[place] = 4
+    for margin in (-1.0, -2.0):
+        yield from both(x[:, :8] * 8, np.array([0, 2]), margin=margin)
+    for same in (x, x.astype(np.float32), x[0]):
+        yield from both(same, np.array([0, 2]) if same.ndim > 1 else np.array(0), reduction="none")
+
+
+def zeros_in_place() -> Iterator[Request]:
+    """Yield a call whose gradient equals its input, which is overwritten afterwards."""
+    x = np.zeros((2, 4))
+    yield from both(x, np.array([0, 1]), margin=-1.0)
+    x[...] = 1
 
 
 def changed_in_place() -> Iterator[Request]:

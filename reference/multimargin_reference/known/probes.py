@@ -16,6 +16,7 @@ from multimargin_reference.formats import DTYPES, FORMATS
 from multimargin_reference.known.model import Request
 from multimargin_reference.known.probe_calls import (
     after_rejection,
+    alike,
     both,
     call,
     changed_in_place,
@@ -24,6 +25,7 @@ from multimargin_reference.known.probe_calls import (
     invalid,
     layouts,
     repeated,
+    zeros_in_place,
 )
 
 
@@ -211,6 +213,10 @@ def not_a_number() -> Iterator[Request]:
     yield call(x[::-1].copy(), np.array([0, 0]), reduction="none")
 
 
+def nan_at_target() -> Iterator[Request]:
+    yield call(np.array([[np.nan, 0.5, 0.25, 1.0]]), np.array([0]), reduction="none")
+
+
 def poisoned_weights() -> Iterator[Request]:
     for bad in (np.nan, np.inf):
         x, y, w, g = drawn("float64", (4, 8), seed=9)
@@ -230,10 +236,13 @@ PROBES = (
     Probe("invalid", invalid),
     Probe("infinite", infinite),
     Probe("not-a-number", not_a_number, nan_means=0.5625),
+    Probe("nan-at-target", nan_at_target, nan_means=0),
     Probe("poisoned-weights", poisoned_weights),
     Probe("layouts", layouts),
     Probe("interleaved", interleaved),
     Probe("changed-in-place", changed_in_place),
+    Probe("alike", alike, units=2048),
+    Probe("zeros-in-place", zeros_in_place),
     Probe("after-rejection", after_rejection),
     Probe("small-logits", small_logits, units=8),
     Probe("large-grad-output", large_grad_output, units=8),

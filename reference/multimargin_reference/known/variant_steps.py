@@ -238,6 +238,15 @@ def propagated_gradient(d: Array, k: Work) -> Array:
     return MODEL.target_gradient(np.where(np.isnan(z) & ~k.own, k.number(np.nan), d), k)
 
 
+def skipped(z: Array, k: Work) -> Array:
+    """Test for z <= 0, which a NaN is not."""
+    return np.where(z <= 0, k.number(0), z)
+
+
+def not_skipped(z: Array, k: Work) -> Array:
+    return np.asarray(~(z <= 0) & ~k.own)
+
+
 def negative_zeros(value: Any) -> Any:
     return np.where(value == 0, -np.zeros_like(value), value)
 

@@ -279,6 +279,12 @@ RESULTS = (
         hinge=step.propagated,
         target_gradient=step.propagated_gradient,
     ),
+    variant(
+        "nan-taken-as-active",
+        "Terms with z <= 0 are skipped, so that a NaN is kept and has the slope of p = 1.",
+        hinge=step.skipped,
+        active=step.not_skipped,
+    ),
     variant("mean-of-empty-batch-nan", "The mean of an empty batch is NaN.", batch=step.nan_for_empty),
     changed("negative-zeros", "Every zero is returned as -0.", step.negative_zeros),
     changed("numpy-scalars", "0-d results are NumPy scalars.", lambda value: value[()]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from multimargin_vectors.arrays import Sparse
-from multimargin_vectors.draft import SINGLE_AND_DOUBLE, Draft
+from multimargin_vectors.draft import ALL, SINGLE_AND_DOUBLE, Draft
 
 INT64 = "int64"
 CLASSES = (15, 16, 17, 31, 33, 63, 65, 127, 128, 129, 255, 256, 257, 511, 513, 1023, 1024, 1025, 2049, 4097)
@@ -46,15 +46,14 @@ EDGES = (
 def drafts() -> Iterator[Draft]:
     """Yield the drafts of this family."""
     for number, classes in enumerate(CLASSES):
-        yield _wide(
-            classes, p=1 + number % 2, dtypes=("float16", *SINGLE_AND_DOUBLE) if classes < 2000 else SINGLE_AND_DOUBLE
-        )
+        yield _wide(classes, p=1 + number % 2, dtypes=ALL if classes < 2000 else SINGLE_AND_DOUBLE)
         yield _wide(classes, p=2 - number % 2, dtypes=SINGLE_AND_DOUBLE, first=True)
     for number, classes in enumerate(MANY_CLASSES):
         yield _wide(classes, p=1 + number % 2, dtypes=SINGLE_AND_DOUBLE)
     for number, rows in enumerate(ROWS):
         for reduction in ("none", "mean", "sum"):
-            yield _tall(rows, reduction, p=1 + number % 2)
+            small = reduction != "none" or rows < 200
+            yield _tall(rows, reduction, p=1 + number % 2, dtypes=ALL if small else SINGLE_AND_DOUBLE)
     for rows, reduction in zip(MANY_ROWS, ("none", "sum", "mean"), strict=True):
         yield _tall(rows, reduction, p=1)
     for classes in (128, 1024, 4096):
@@ -89,7 +88,7 @@ def _wide(classes: int, p: int, dtypes: tuple[str, ...], first: bool = False) ->
     )
 
 
-def _tall(rows: int, reduction: str, p: int) -> Draft:
+def _tall(rows: int, reduction: str, p: int, dtypes: tuple[str, ...] = SINGLE_AND_DOUBLE) -> Draft:
     """Many rows of four classes, a few of them with a loss, each of its own size."""
     at: dict[int, float] = {}
     targets = {row: 1 + k % 3 for k, row in enumerate(_spikes(rows))}
@@ -106,7 +105,7 @@ def _tall(rows: int, reduction: str, p: int) -> Draft:
         reduction=reduction,
         gradient_clauses=("SHAPE-5", "GRADIENT-9"),
         flags=("row-boundary",),
-        dtypes=SINGLE_AND_DOUBLE,
+        dtypes=dtypes,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from multimargin_reference.formats import HALVES
 from multimargin_vectors.arrays import Sparse
 from multimargin_vectors.draft import SINGLE_AND_DOUBLE, Draft
 
@@ -29,6 +30,7 @@ def drafts() -> Iterator[Draft]:
     yield from _weights()
     yield from _inputs()
     yield from _in_every_context()
+    yield from _in_halves()
 
 
 def _targets() -> Iterator[Draft]:
@@ -201,13 +203,47 @@ def _in_every_context() -> Iterator[Draft]:
             yield _reject(clause, f"target {bad} of {classes} classes", x, [0, bad])
 
 
-def _reject(clause: str, comment: str, x: Any, y: Any, **fields: Any) -> Draft:
+def _in_halves() -> Iterator[Draft]:
+    """Each kind of mistake once or twice in the halves, whose kernels are others."""
+    low, cube = [0, 0, 1, 0], np.arange(12.0).reshape(2, 2, 3) / 4
+    floats = {"target": np.array(Y, dtype=np.float32)}
+    calls: tuple[tuple[str, str, Any, Any, dict[str, Any]], ...] = (
+        ("REJECT-1", "p = 3", X, Y, {"p": 3}),
+        ("REJECT-1", "p = 1.5, none", X, Y, {"p": 1.5, "reduction": "none"}),
+        ("REJECT-2", "reduction 'average'", X, Y, {"reduction": "average"}),
+        ("REJECT-3", "target -1 in row 3", X, _with(3, -1), {}),
+        ("REJECT-3", "target -100 without a batch, none", X[0], -100, {"reduction": "none"}),
+        ("REJECT-4", "target 3 of 3 classes in row 0", X, _with(0, 3), {}),
+        ("REJECT-4", "target 3 of 3 classes in row 2, p = 2, weighted", X, _with(2, 3), {"p": 2, "w": [1.0, 2.0, 0.5]}),
+        ("REJECT-5", "target 2**32 + 1 in row 1", X, _with(1, 2**32 + 1), {}),
+        ("REJECT-5", "target 256 without a batch", X[0], 256, {}),
+        ("REJECT-6", "one target for four rows", X, [1], {}),
+        ("REJECT-6", "one target too many, none", X, [*Y, 0], {"reduction": "none"}),
+        ("REJECT-7", "targets (N, 1)", X, [[y] for y in Y], {}),
+        ("REJECT-7", "a 0-d target for four rows, none", X, 1, {"reduction": "none"}),
+        ("REJECT-8", "float32 targets", X, Y, {"changes": floats}),
+        ("REJECT-9", "one weight too few", X, low, {"w": [1.0, 2.0]}),
+        ("REJECT-9", "one weight too many without a batch", X[0], 0, {"w": [1.0, 2.0, 0.5, 1.0]}),
+        ("REJECT-10", "weights (1, C)", X, low, {"w": [[1.0, 2.0, 0.5]]}),
+        ("REJECT-10", "a 0-d weight, sum", X, low, {"w": 2.0, "reduction": "sum"}),
+        ("REJECT-11", "no classes", np.zeros((2, 0)), [0, 0], {}),
+        ("REJECT-11", "no classes, no batch, none", np.zeros((0,)), 0, {"reduction": "none"}),
+        ("REJECT-12", "input (2, 2, 3), target (2,)", cube, [0, 1], {}),
+        ("REJECT-12", "input (2, 2, 3), target (2, 2), none", cube, [[0, 1], [1, 0]], {"reduction": "none"}),
+    )
+    for clause, comment, x, y, fields in calls:
+        yield _reject(clause, comment, x, y, dtypes=HALVES, **fields)
+
+
+def _reject(
+    clause: str, comment: str, x: Any, y: Any, *, dtypes: tuple[str, ...] = SINGLE_AND_DOUBLE, **fields: Any
+) -> Draft:
     """Return a call to be rejected; a target's range is checked by backward too, where it is a call of its own."""
     if clause in ("REJECT-3", "REJECT-4", "REJECT-5"):
         fields["gradient_clauses"] = (clause,)
     else:
         fields["g"] = "absent"
-    return Draft((clause,), comment, x, y, dtypes=SINGLE_AND_DOUBLE, flags=(FLAGS[clause],), **fields)
+    return Draft((clause,), comment, x, y, dtypes=dtypes, flags=(FLAGS[clause],), **fields)
 
 
 FLAGS = {

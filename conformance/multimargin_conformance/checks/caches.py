@@ -1,0 +1,132 @@
+"""PURITY-3 with calls that a careless key takes for one: each answer must be that of its own call.
+
+Each pair differs in one thing that a hash, a printed form, a checksum, a sample or the values alone do not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.judge import Finding, judge
+from multimargin_conformance.session import Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures, expected_values
+from multimargin_reference.formats import DTYPES, HALVES
+from multimargin_reference.grid_enclosure import grid_values
+
+LONG = 1200  # NumPy prints an array of more than 1000 elements without its middle
+MIDDLE = 601  # odd, and no multiple of any stride that samples are taken with
+CLAUSES = {"PURITY-3": ["pairs of calls that a careless key takes for one"]}
+Pair = tuple[Case, Case]
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a dtype, pair and part."""
+    for dtype in scope.dtypes:
+        for name in PAIRS:
+            if any(_left_out(scope, case) for case in pair(name, dtype)):
+                continue
+            for part in ("loss", "gradient") if scope.gradient else ("loss",):
+                yield _item(name, dtype, part)
+
+
+def _left_out(scope: Scope, case: Case) -> bool:
+    return case.dtype not in scope.dtypes or bool(scope.capabilities.leaves_out(case))
+
+
+def _item(name: str, dtype: str, part: str) -> Item:
+    def run(session: Session) -> Result:
+        for first, second in (pair(name, dtype), pair(name, dtype)[::-1]):
+            session.function(part)(first)
+            why = f"after a call that differs in nothing but {name}"
+            finding = judge(part, session.function(part)(second), expected(name, dtype, part, second.id), why)
+            if finding:
+                return result_of(Finding(finding.message, finding.evidence, finding.clause and _clause(finding)))
+        return result_of(None)
+
+    slug = name.replace(" ", "-")
+    return Item(f"PURITY-3/{dtype}/pair-{slug}/{part}", "PURITY-3", dtype, part, run)
+
+
+def _clause(finding: Finding) -> str:
+    """A wrong shape or dtype comes from the other call here; a changed argument does not."""
+    return finding.clause if finding.clause == "PURITY-1" else ""
+
+
+@cache
+def pair(name: str, dtype: str) -> Pair:
+    """Return the two calls of a pair, made once a process."""
+    first, second = PAIRS[name](DTYPES[dtype])
+    return first, second
+
+
+@cache
+def expected(name: str, dtype: str, part: str, case_id: str) -> Enclosures:
+    """Return what is legal for one call of a pair: all are on a grid."""
+    case = next(c for c in pair(name, dtype) if c.id == case_id)
+    values = expected_values(case) if case.dtype in HALVES else grid_values(case)
+    found = values.loss if part == "loss" else values.gradient
+    assert found is not None
+    return found
+
+
+def _small(dtype: Any, **changes: Any) -> Case:
+    x = np.array([[0.25, 3.5, 1.0, -0.5], [2.0, 0.5, 4.25, 1.75]], dtype)
+    case = Case(x, np.array([0, 1]), reduction="none", grad_output=np.array([1.0, -2.0], dtype))
+    return replace(case, **changes)
+
+
+def _margins(dtype: Any) -> Pair:
+    """-1 and -2, whose hashes are equal in Python."""
+    return _small(dtype, margin=-1.0), _small(dtype, margin=-2.0)
+
+
+def _wide(dtype: Any) -> Case:
+    """Two rows of which few classes are active: what is far from the ends must count all the same."""
+    x = np.full((2, LONG), -8.0, dtype)
+    x[:, 1] = 1.5
+    x[[0, 1], [0, MIDDLE]] = 2.0
+    weight = np.ones(LONG, dtype)
+    return Case(x, np.array([0, MIDDLE]), p=1, weight=weight, reduction="none", grad_output=np.ones(2, dtype))
+
+
+def _tall(dtype: Any) -> Case:
+    """Many rows, each with a loss of its own whichever the target is."""
+    x = np.tile(np.array([[0.25, 0.5]], dtype), (LONG, 1))
+    return Case(x, np.zeros(LONG, np.int64), reduction="none", grad_output=np.ones(LONG, dtype))
+
+
+def _with(case: Case, name: str, place: int | tuple[int, int], value: float) -> Case:
+    changed: NDArray[Any] = getattr(case, name).copy()
+    changed[place] = value
+    replaced: dict[str, Any] = {name: changed}
+    return replace(case, **replaced)
+
+
+def _dtypes(dtype: Any) -> Pair:
+    """The same values in another dtype: float64 beside float32, float32 beside all others."""
+    other = np.float64 if np.dtype(dtype) == np.float32 else np.float32
+    return _small(dtype), _small(other)
+
+
+def _batch_of_one(dtype: Any) -> Pair:
+    one = _small(dtype, input=_small(dtype).input[:1], target=np.array([0]), grad_output=np.ones(1, dtype))
+    return one, replace(one, input=one.input[0], target=one.target[0], grad_output=np.ones((), dtype))
+
+
+PAIRS: dict[str, Callable[[Any], Pair]] = {
+    "margins of one hash": _margins,
+    "a logit in the middle": lambda dtype: (_wide(dtype), _with(_wide(dtype), "input", (0, MIDDLE), 4.0)),
+    "a weight in the middle": lambda dtype: (_wide(dtype), _with(_wide(dtype), "weight", MIDDLE, 2.0)),
+    "a target in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "target", MIDDLE, 1)),
+    "a grad_output in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "grad_output", MIDDLE, -2.0)),
+    "the dtype": _dtypes,
+    "the batch of one": _batch_of_one,
+}

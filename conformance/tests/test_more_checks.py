@@ -1,0 +1,135 @@
+"""Arguments of other types, pairs of calls that careless keys take for one, and results that are arguments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multimargin_conformance import Capabilities, check
+from multimargin_conformance.checks import arguments, caches
+from multimargin_conformance.checks.item import Scope
+from multimargin_reference.expectation import expected_values
+from multimargin_reference.known import FAULTS, MODEL, Custom, Fault, Request
+from multimargin_reference.known.model import QUIET
+
+BY_NAME = {fault.name: fault for fault in FAULTS}
+REJECTIONS = {"profile": "core", "select": "arguments-"}
+
+
+def accepting(wanted: Any, right: int = 1) -> Custom:
+    """Take p = `wanted` for a valid one."""
+    return Custom("accepting", lambda r: MODEL.answer(replace(r, p=right) if same(r.p, wanted) else r))
+
+
+def same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and repr(a) == repr(b)
+
+
+def failed(backend: Any, **options: Any) -> set[str]:
+    report = check(backend, **options)
+    assert report.counts["error"] == 0
+    return {v.id.split("/")[2] for v in report.failures}
+
+
+@pytest.mark.parametrize("p", [*arguments.P, *arguments.P_LIVE], ids=repr)
+def test_each_p_is_asked_for(p: Any) -> None:
+    found = failed(accepting(p), **REJECTIONS)
+    assert len(found) == 1
+    assert next(iter(found)).startswith("arguments-p=")
+
+
+@pytest.mark.parametrize("reduction", arguments.REDUCTION, ids=repr)
+def test_each_reduction_is_asked_for(reduction: Any) -> None:
+    def answer(r: Request) -> Any:
+        return MODEL.answer(replace(r, reduction="mean") if same(r.reduction, reduction) else r)
+
+    assert len(failed(Custom("accepting", answer), **REJECTIONS)) == 1
+
+
+@pytest.mark.parametrize(("text", "p", "right"), [("1", 1, True), ("2", 2, True), ("1", 2, False), ("2", 1, False)])
+def test_text_of_a_valid_p_is_rejected_or_right(text: str, p: int, right: bool) -> None:
+    found = failed(accepting(text, p), **REJECTIONS)
+    assert found == (set() if right else {f"arguments-p=_{text}_"})
+
+
+def test_what_is_left_open_is_not_asked_for() -> None:
+    def open_minded(r: Request) -> Any:
+        if isinstance(r.p, bool | np.integer | float) and r.p in (1, 2):
+            r = replace(r, p=int(r.p))
+        return MODEL.answer(replace(r, reduction={0: "none", 1: "mean", 2: "sum"}.get(r.reduction, r.reduction)))
+
+    assert check(Custom("open-minded", open_minded), profile="core", clause="REJECT-1,REJECT-2").conformant
+
+
+def test_the_message_shows_the_value() -> None:
+    report = check(accepting(None), **REJECTIONS)
+    assert report.failures[0].failure is not None
+    assert report.failures[0].failure.message.startswith("p=None: the call returned ")
+
+
+def test_ids_are_distinct_and_plain() -> None:
+    ids = [item.id for item in arguments.items(Scope(("float32",), True, Capabilities()))]
+    assert len(set(ids)) == len(ids) == len(arguments.P) + 3 + len(arguments.REDUCTION) + 2
+    assert not any(set("*?[] '\"\n") & set(name) for name in ids)
+
+
+@pytest.mark.parametrize(
+    "declared", [Capabilities(p=(1,)), Capabilities(shapes=("unbatched",)), Capabilities(reductions=("sum",))]
+)
+def test_only_declared_calls_are_made(declared: Capabilities) -> None:
+    calls = arguments.calls(Scope(("float32",), True, declared), "float32")
+    assert calls
+    assert not any(declared.leaves_out(case) for case in calls)
+
+
+PAIR_FAULTS = {
+    "cache-by-hash": {"margins of one hash"},
+    "cache-by-printed-arrays": {name for name in caches.PAIRS if name.endswith("in the middle")},
+    "cache-by-ends": {name for name in caches.PAIRS if name.endswith("in the middle")},
+}
+
+
+@pytest.mark.parametrize("name", PAIR_FAULTS)
+def test_a_careless_key_is_seen_by_its_pairs_alone(name: str) -> None:
+    found = failed(BY_NAME[name].make(), profile="training", select="pair-")
+    assert {f"pair-{pair.replace(' ', '-')}" for pair in PAIR_FAULTS[name]} == found
+
+
+def test_a_key_of_values_is_seen_by_the_dtype_and_the_batch() -> None:
+    found = failed(BY_NAME["cache-by-values"].make(), profile="training", select="pair-the-")
+    assert found == {"pair-the-dtype", "pair-the-batch-of-one"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_pair_differs_in_its_results(dtype: str) -> None:
+    for name in caches.PAIRS:
+        first, second = (expected_values(case) for case in caches.pair(name, dtype))
+        assert first.gradient is not None
+        assert second.gradient is not None
+        for a, b in ((first.loss, second.loss), (first.gradient, second.gradient)):
+            told = a.shape != b.shape or a.dtype != b.dtype or bool(np.any((a.lo > b.hi) | (b.lo > a.hi)))
+            assert told or (name, a.shape) in UNTOLD, (name, a.shape)
+
+
+UNTOLD = {("a grad_output in the middle", (caches.LONG,))}  # the loss does not depend on it
+
+
+def test_pairs_of_dtypes_are_left_out_where_one_is_not_checked() -> None:
+    ids = [item.id for item in caches.items(Scope(("float16",), True, Capabilities()))]
+    assert ids
+    assert not any("the-dtype" in name for name in ids)
+
+
+@pytest.mark.parametrize("name", ["gradient-is-input-when-equal", "threads-share-gradient", "threads-share-options"])
+def test_what_is_shared_is_seen(name: str) -> None:
+    fault: Fault = BY_NAME[name]
+    report = check(fault.make(), profile="training", clause=",".join(fault.clauses))
+    assert report.failures
+
+
+def test_an_address_is_no_key() -> None:
+    with np.errstate(**QUIET):
+        assert failed(BY_NAME["cache-by-address"].make(), profile="core", clause="PURITY-3", dtypes=("float32",))
