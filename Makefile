@@ -8,7 +8,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help check test lint bench readme vectors spec reports
+.PHONY: help check test lint bench readme vectors needed spec reports
 
 help:
 	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
@@ -18,6 +18,7 @@ help:
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
 	@echo "make spec     write reference/SPEC.md again"
 	@echo "make vectors  write the golden vectors again"
+	@echo "make needed   write again which golden vector each clause needs (a quarter of an hour of one core; ARGS='-j 4')"
 	@echo "make readme   write the README's outputs again"
 
 # Status 0 and 1 are both answers: to find PyTorch's faults is what the check is for.
@@ -36,6 +37,7 @@ lint: $(INSTALLED)
 	$(RUN) -m mypy --strict scripts benchmarks examples/consume_vectors.py
 	$(RUN) -m multimargin_reference.spec --check
 	$(RUN) -m multimargin_vectors.generate --check
+	$(RUN) -m multimargin_conformance.needed --check
 	$(RUN) scripts/readme.py --check
 
 bench: $(INSTALLED)
@@ -46,6 +48,9 @@ spec: $(INSTALLED)
 
 vectors: $(INSTALLED)
 	@$(RUN) -m multimargin_vectors.generate
+
+needed: $(INSTALLED)
+	@$(RUN) -m multimargin_conformance.needed $(ARGS)
 
 readme: $(INSTALLED)
 	@$(RUN) scripts/readme.py

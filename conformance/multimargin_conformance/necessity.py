@@ -210,14 +210,13 @@ def wrong_need(need: Need) -> str:
     where, fault = f"{need.clause} {need.dtype}", faults_by_name().get(need.fault)
     own = [i for i in cells().get((need.clause, need.dtype), ()) if (i.case, i.part) == (need.vector, need.part)]
     if fault is None or not own or need.only not in ONLY:
-        return f"{where}: no such fault, vector of this cell, or restriction: {need}"
+        return f"{where}: no such fault, vector of this cell, or restriction: {need}: run make needed"
     key = ONLY[need.only]
-    found = {item.case for item in rejecting(fault, (i for i in vector_items() if key(i) == key(own[0])))}
-    if found == {need.vector}:
+    found = sorted({item.case for item in rejecting(fault, (i for i in vector_items() if key(i) == key(own[0])))})
+    if found == [need.vector]:
         return ""
-    return (
-        f"{where}: {need.fault} is rejected by {', '.join(sorted(found)) or 'nothing'}, but should be by {need.vector}"
-    )
+    names = f"{len(found)} vectors, {', '.join(found[:3])} among them" if found else "no vector"
+    return f"{where}: {need.fault} is rejected by {names}, but should be by {need.vector} alone: run make needed"
 
 
 def differences(jobs: int = 1) -> list[str]:

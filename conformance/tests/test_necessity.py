@@ -72,7 +72,7 @@ def test_a_fault_that_other_vectors_reject_too_is_seen() -> None:
     assert wrong_need(need) == ""
     message = wrong_need(replace(need, fault="no-hinge", only="this dtype"))
     assert "no-hinge is rejected by" in message
-    assert message.endswith(f"but should be by {need.vector} alone")
+    assert message.endswith(f"but should be by {need.vector} alone: run make needed")
 
 
 @pytest.mark.parametrize("change", [{"fault": "nothing"}, {"vector": "0" * 16}, {"only": "nowhere"}, {"part": "none"}])

@@ -65,6 +65,15 @@ def margin_as_text(r: Request) -> Request:
     return replace(r, margin=float(f"{r.margin:f}")) if finite else r
 
 
+def scaled_weight(k: Work) -> Array | None:
+    """Divide by the largest weight and multiply by it again: infinity over infinity is NaN."""
+    if k.weight is None:
+        return None
+    largest = np.fmax.reduce(k.weight)
+    scale = largest if largest > 0 else k.number(1)
+    return np.asarray(((k.weight / scale)[k.y] * scale)[:, None])
+
+
 def block_floating(rows: Array, k: Work) -> Any:
     """Round every row's loss to 6 bits below the largest one's before the batch is added."""
     largest = abs(rows).max(initial=0)
@@ -133,6 +142,12 @@ NARROW = (
         "Weights that are all equal are taken for no weights.",
         "WEIGHT-5 WEIGHT-1",
         row_weight=lambda k: None if k.weight is None or np.all(k.weight == k.weight[0]) else MODEL.row_weight(k),
+    ),
+    fault(
+        "weight-scaled-by-largest",
+        "Weights are divided by the largest and multiplied by it again, NaN where that is infinite.",
+        "WEIGHT-4",
+        row_weight=scaled_weight,
     ),
     fault(
         "batch-block-floating",
