@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, runtime_checkable
 
 from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.integration import Integration
 from multimargin_conformance.outcome import text_of
 
 UNKNOWN = "unknown"
@@ -35,7 +36,7 @@ class Backend(Protocol):
 class Subject:
     """The implementation under test: its functions, its name, and what it declared.
 
-    spec: how the command line names it, "" for a live object.
+    spec: how the command line names it, "" for a live object. integration: what it offers beyond forward and backward.
     """
 
     forward: Callable[..., Any]
@@ -45,6 +46,7 @@ class Subject:
     capabilities: Capabilities
     spec: str = ""
     device: str = ""
+    integration: Integration | None = None
 
 
 def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -> Subject:
@@ -64,6 +66,7 @@ def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -
             "weight, reduction)"
         )
     capabilities = _capabilities(backend)
+    integration = getattr(backend, "integration", None)
     return Subject(
         forward=forward,
         backward=backward if callable(backward) and capabilities.gradient else None,
@@ -72,6 +75,7 @@ def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -
         capabilities=capabilities,
         spec=spec,
         device=device or str(getattr(backend, "device", "")),
+        integration=integration if isinstance(integration, Integration) else None,
     )
 
 

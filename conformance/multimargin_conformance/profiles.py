@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from multimargin_conformance.backend import Subject
+from multimargin_conformance.checks.item import Scope
 
 
 class UnknownProfile(ValueError):  # noqa: N818 (named for what the user sees)
@@ -13,18 +14,21 @@ class UnknownProfile(ValueError):  # noqa: N818 (named for what the user sees)
 
 @dataclass(frozen=True)
 class Profile:
-    """dtypes that are checked, and whether the gradient is part of it."""
+    """dtypes that are checked, whether the gradient is part of it, the operator itself, and the integration (CLASS)."""
 
     name: str
     dtypes: tuple[str, ...]
     gradient: bool
+    operator: bool = True
+    integration: bool = False
 
 
 PROFILES = {
     "core": Profile("core", ("float32", "float64"), False),
     "training": Profile("training", ("float32", "float64"), True),
     "half": Profile("half", ("float16", "bfloat16"), True),
-    "full": Profile("full", ("float16", "bfloat16", "float32", "float64"), True),
+    "torch": Profile("torch", ("float32", "float64"), True, operator=False, integration=True),
+    "full": Profile("full", ("float16", "bfloat16", "float32", "float64"), True, integration=True),
 }
 
 
@@ -35,11 +39,28 @@ def find_profile(name: str) -> Profile:
     return PROFILES[name]
 
 
+def scope_of(profile: Profile, subject: Subject, dtypes: tuple[str, ...], seed: int) -> Scope:
+    """Return what a profile checks on a backend.
+
+    Raises ValueError for a profile of nothing but the integration where the backend has none.
+    """
+    if not profile.operator and subject.integration is None:
+        raise ValueError(
+            f"profile {profile.name!r} is for functions over tensors and torch.nn.Module classes, but {subject.name!r} "
+            "is neither: name one as torch:module:attr, or check this backend with another profile"
+        )
+    gradient = profile.gradient and subject.backward is not None
+    integration = subject.integration if profile.integration else None
+    return Scope(dtypes, gradient, subject.capabilities, seed, profile.operator, integration)
+
+
 def claim(profile: Profile, subject: Subject, dtypes: tuple[str, ...]) -> str:
     """Return what a run without failures proves, in words: the profile and everything that was left out."""
     gradient = profile.gradient and subject.backward is not None
     name = "core" if profile.name == "training" and not gradient else profile.name
     words = list(subject.capabilities.limits)
+    if not profile.operator and not (subject.integration and subject.integration.has_class):
+        words.append("function only")
     if dtypes != profile.dtypes:
         words.insert(0, f"{' and '.join(dtypes) or 'no dtype'} only")
     if profile.gradient and not gradient:

@@ -22,7 +22,7 @@ from multimargin_conformance.cases import find_vector
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.judge import call_text
-from multimargin_conformance.profiles import Profile, claim, find_profile
+from multimargin_conformance.profiles import Profile, claim, find_profile, scope_of
 from multimargin_conformance.session import Result, Session
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reports import Behaviour, Failure, Report, Verdict
@@ -60,7 +60,7 @@ def check(
     under_test = resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
     under_test = replace(under_test, capabilities=narrowed(under_test.capabilities, only))
     chosen = _dtypes(found, under_test, dtypes)
-    scope = Scope(chosen, found.gradient and under_test.backward is not None, under_test.capabilities, seed)
+    scope = scope_of(found, under_test, chosen, seed)
     items = _selected(plan(scope), select, clause)
     started = time.perf_counter()
     session = Session(under_test, seed)
