@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,10 +76,22 @@ def item(clause: str, dtype: str, name: str, part: str, find: Callable[[Session]
     """Return an item whose findings all speak about its own clause."""
 
     def run(session: Session) -> Result:
-        finding = find(session)
+        with _quiet():
+            finding = find(session)
         return result_of(None if finding is None else replace(finding, clause=""))
 
     return Item(f"{clause}/{dtype}/{name}/{part}", clause, dtype, part, run)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing logs much about what it cannot do; what matters of it is the verdict."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def outcome_of(body: Body, implementation: Implementation, case: Case) -> Outcome:

@@ -19,7 +19,6 @@ from multimargin_conformance.checks.item import Item
 from multimargin_reference.case import Case
 
 CASES: dict[str, Callable[[str], Case]] = {
-    "kink": at_the_kink,
     "kink-none": lambda dtype: at_the_kink(dtype, reduction="none"),
     "unbatched-none": lambda dtype: unbatched(dtype, weighted=False),
     "weighted-p2": lambda dtype: batched(dtype, p=2, reduction="mean"),
@@ -29,16 +28,18 @@ Route = Callable[[Criterion, Arguments], Criterion]
 
 
 def items(implementation: Implementation, dtypes: tuple[str, ...]) -> Iterator[Item]:
-    """Yield the items of CLASS-8, in one dtype: compiling takes long."""
+    """Yield the items of CLASS-8, in one dtype and few cases: tracing takes long."""
     for route, prepare in ROUTES.items():
         for name, make in CASES.items():
             if implementation.offers(case := make(dtypes[0])):
+                once = _once(prepare)
                 for part in ("loss", "gradient"):
-                    body = _body(prepare, part)
+                    body = _body(once, part)
                     yield value_item(implementation, "CLASS-8", f"{route}-{name}", part, case, body)
         if implementation.offers(case := plain(dtypes[0])) and implementation.device == "cpu":
+            once = _once(prepare)
             for name, (_, change) in OUT_OF_RANGE.items():
-                call = _rejected(prepare, name, change, case)
+                call = _rejected(once, name, change, case)
                 yield rejection_item(implementation, "CLASS-8", case.dtype, f"{route}-{name}", call)
 
 
@@ -75,6 +76,19 @@ def _decomposed(criterion: Criterion, arguments: Arguments) -> Criterion:
 
 
 ROUTES: dict[str, Route] = {"compiled": _compiled, "exported": _exported, "decomposed": _decomposed}
+
+
+def _once(prepare: Route) -> Route:
+    """Return a route that prepares one criterion and keeps it: tracing takes long, and loss and gradient share it."""
+    kept: list[Criterion] = []
+
+    def route(criterion: Criterion, arguments: Arguments) -> Criterion:
+        if not kept:
+            kept.append(prepare(criterion, arguments))
+        return kept[0]
+
+    route.__doc__ = prepare.__doc__
+    return route
 
 
 def _body(prepare: Route, part: str) -> Callable[[Implementation, Case], Any]:

@@ -39,11 +39,16 @@ STEP = 2.0**-6  # so short that no z changes its sign on the way
 
 @dataclass(frozen=True)
 class Derivative:
-    """A derivative: the behaviour's name, how it is asked for, and what is right."""
+    """A derivative: the behaviour's name, how it is asked for, and what is right.
+
+    directly: for a second derivative, how it is asked for by itself. A gradient without a graph (PyTorch's
+    once_differentiable gives one) is then an error, while as a part of a sum it is left out: the answer "detached".
+    """
 
     behaviour: str
     body: Body
     exact: Callable[[Case], Any]
+    directly: Body | None = None
 
 
 def items(implementation: Implementation, dtypes: tuple[str, ...]) -> Iterator[Item]:
@@ -58,16 +63,27 @@ def items(implementation: Implementation, dtypes: tuple[str, ...]) -> Iterator[I
 
 def _item(implementation: Implementation, name: str, case: Case, derivative: Derivative) -> Item:
     def find(session: Session) -> Finding | None:
-        outcome = outcome_of(derivative.body, implementation, case)
-        answer = "rejected" if isinstance(outcome, Raised) else "right"
-        if answer == "right":
-            expected = point(derivative.exact(case), case.dtype)
-            if finding := value_finding("gradient", outcome, expected, f"{how(derivative.body)}: right or an error"):
-                return finding
+        answer = _answer(implementation, case, derivative)
+        if isinstance(answer, Finding):
+            return answer
         session.answered(derivative.behaviour, "CLASS-9", "gradient", case.dtype, answer)
         return None
 
     return item("CLASS-9", case.dtype, name, "gradient", find)
+
+
+def _answer(implementation: Implementation, case: Case, derivative: Derivative) -> str | Finding:
+    """Return which of the permitted answers an implementation gives, or what is wrong with its answer."""
+    outcome = outcome_of(derivative.body, implementation, case)
+    if isinstance(outcome, Raised):
+        return "rejected"
+    expected = point(derivative.exact(case), case.dtype)
+    finding = value_finding("gradient", outcome, expected, f"{how(derivative.body)}: right or an error")
+    if finding is None:
+        return "right"
+    if derivative.directly and isinstance(outcome_of(derivative.directly, implementation, case), Raised):
+        return "detached"
+    return finding
 
 
 def point(exact: Any, dtype: str) -> Enclosures:
@@ -143,6 +159,21 @@ def _penalty_upstream(i: Implementation, case: Case) -> Any:
     return g.grad
 
 
+def _second(i: Implementation, case: Case) -> Any:
+    """torch.autograd.grad of the gradient with respect to input."""
+    x, y, g = i.arguments(case)
+    (gradient,) = torch.autograd.grad(i.criterion(case)(x, y), x, g, create_graph=True)
+    return torch.autograd.grad((gradient * _tangent(i, case)).sum(), x)[0]
+
+
+def _second_upstream(i: Implementation, case: Case) -> Any:
+    """torch.autograd.grad of the gradient with respect to grad_output."""
+    x, y, g = i.arguments(case)
+    g.requires_grad_()
+    (gradient,) = torch.autograd.grad(i.criterion(case)(x, y), x, g, create_graph=True)
+    return torch.autograd.grad((gradient * _tangent(i, case)).sum(), g)[0]
+
+
 def _by_weight(i: Implementation, case: Case) -> Any:
     """weight.grad after loss.backward(g), where weight requires its gradient."""
     x, y, g = i.arguments(case)
@@ -173,8 +204,10 @@ def _tangent(i: Implementation, case: Case) -> torch.Tensor:
 
 
 DERIVATIVES = {
-    "double-backward": Derivative("double backward", _penalty, penalised),
-    "double-backward-by-grad-output": Derivative("double backward", _penalty_upstream, penalised_upstream),
+    "double-backward": Derivative("double backward", _penalty, penalised, _second),
+    "double-backward-by-grad-output": Derivative(
+        "double backward", _penalty_upstream, penalised_upstream, _second_upstream
+    ),
     "by-weight": Derivative("differentiating weight", _by_weight, by_weight),
     "forward-mode": Derivative("forward-mode differentiation", _forward, forward_tangent),
     "jvp": Derivative("forward-mode differentiation", _jvp, forward_tangent),

@@ -15,14 +15,6 @@ from multimargin_conformance.adapters.torch import wrapped
 from multimargin_reference.known.catalogue import Fault
 from multimargin_reference.torch import MultiMarginLoss, multi_margin_loss
 
-
-def _quiet(*arguments: Any, **options: Any) -> MultiMarginLoss:
-    """Construct the drop-in without its warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return MultiMarginLoss(*arguments, **options)
-
-
 # CLASS-1, CLASS-2
 
 
@@ -55,6 +47,13 @@ class DefaultSum(MultiMarginLoss):
     def __init__(self, *arguments: Any, reduction: Any = "sum", **options: Any) -> None:
         options = options if len(arguments) > 5 else {**options, "reduction": reduction}
         super().__init__(*arguments, **options)
+
+
+class MarginRenamed(MultiMarginLoss):
+    """margin is named delta."""
+
+    def __init__(self, p: Any = 1, delta: Any = 1.0, *rest: Any, **options: Any) -> None:
+        super().__init__(p, delta, *rest, **options)
 
 
 class NoAttributes(torch.nn.Module):
@@ -98,18 +97,28 @@ class TargetClamped(MultiMarginLoss):
         return super().forward(input, target.clamp(0, input.shape[-1] - 1))
 
 
+class TargetConverted(MultiMarginLoss):
+    """A floating target is truncated to integers."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return super().forward(input, target.long())
+
+
+class ExtraRowsIgnored(MultiMarginLoss):
+    """Rows without a target are left out."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return super().forward(input[: len(target)] if input.dim() == 2 and target.dim() else input, target)
+
+
+class NoClassesZero(MultiMarginLoss):
+    """No classes give a loss of 0."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return super().forward(input, target) if input.numel() else input.sum()
+
+
 # CLASS-3
-
-
-class FlagsIgnored(MultiMarginLoss):
-    """size_average and reduce are accepted, warned about and not used."""
-
-    def __init__(self, p: Any = 1, margin: Any = 1.0, weight: Any = None, *flags: Any, **options: Any) -> None:
-        _quiet(p, margin, weight, *flags, **options)
-        given = [flag for flag in (*flags[:2], options.pop("size_average", None), options.pop("reduce", None))]
-        if any(flag is not None for flag in given):
-            warnings.warn("size_average and reduce are ignored", UserWarning, stacklevel=2)
-        super().__init__(p, margin, weight, reduction=flags[2] if len(flags) > 2 else options.get("reduction", "mean"))
 
 
 class _Flags(MultiMarginLoss):
@@ -136,6 +145,14 @@ class _Flags(MultiMarginLoss):
         """Return the reduction that the flags stand for."""
         del reduction
         return "none" if reduce is False else "sum" if size_average is False else "mean"
+
+
+class FlagsIgnored(_Flags):
+    """size_average and reduce are accepted, warned about and not used."""
+
+    def meant(self, size_average: Any, reduce: Any, reduction: Any) -> Any:
+        del size_average, reduce
+        return reduction
 
 
 class SizeAverageFirst(_Flags):
@@ -179,7 +196,7 @@ class FlagsWarnInEveryCall(_Flags):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         size_average = {"mean": True, "sum": False}.get(self.reduction)
-        options = {"size_average": size_average, "reduce": self.reduction != "none"}
+        options: dict[str, Any] = {"size_average": size_average, "reduce": self.reduction != "none"}
         return multi_margin_loss(input, target, self.p, self.margin, self.weight, **options)
 
 
@@ -221,7 +238,7 @@ class WeightRenamed(MultiMarginLoss):
         self.register_buffer("class_weight", weight)
 
     @property
-    def weight(self) -> Any:  # type: ignore[override]
+    def weight(self) -> Any:
         return self.class_weight
 
     @weight.deleter
@@ -267,10 +284,7 @@ class NotPickled(MultiMarginLoss):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.scale = lambda loss: loss
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return self.scale(super().forward(input, target))
+        self.name = lambda: "MultiMarginLoss"
 
 
 class CopyShares(MultiMarginLoss):
@@ -290,11 +304,15 @@ FAULTS = (
     fault("reduction-before-flags", "CLASS-1", ReductionBeforeFlags),
     fault("default-margin-half", "CLASS-1", DefaultMarginHalf),
     fault("default-sum", "CLASS-1", DefaultSum),
+    fault("margin-renamed", "CLASS-1", MarginRenamed),
     fault("no-attributes", "CLASS-1", NoAttributes),
     fault("p-unchecked", "CLASS-2", AnyP),
     fault("weight-flattened", "CLASS-2", WeightFlattened),
     fault("unknown-reduction-is-mean", "CLASS-2", UnknownReductionIsMean),
     fault("module-clamps-target", "CLASS-2", TargetClamped),
+    fault("floating-target-converted", "CLASS-2", TargetConverted),
+    fault("extra-rows-ignored", "CLASS-2", ExtraRowsIgnored),
+    fault("no-classes-zero", "CLASS-2", NoClassesZero),
     fault("flags-ignored", "CLASS-3", FlagsIgnored),
     fault("size-average-first", "CLASS-3", SizeAverageFirst),
     fault("true-flags-keep-reduction", "CLASS-3", TrueFlagsKeepReduction),

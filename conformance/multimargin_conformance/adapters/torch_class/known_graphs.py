@@ -1,4 +1,4 @@
-"""Known faults of autograd, transforms, tracing and higher derivatives: functions that CLASS-5 to CLASS-9 must reject."""
+"""Known faults of autograd, transforms, tracing and higher derivatives: for CLASS-5 to CLASS-9."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from multimargin_conformance.adapters.torch_class.known_faults import fault
 from multimargin_reference.torch import MultiMarginLoss, multi_margin_loss
 
 
-def slope(input: Tensor, target: Tensor, weight: Tensor | None, options: dict[str, Any], g: Tensor) -> Tensor:
-    """Return the right gradient with respect to input, by the drop-in."""
+def slope(saved: Any, options: Any, g: Any) -> Any:
+    """Return the right gradient with respect to input, by the drop-in; saved: input, target and weight."""
+    logits, target, weight = saved
     with torch.enable_grad():
-        leaf = input.detach().requires_grad_()
+        leaf = logits.detach().requires_grad_()
         return torch.autograd.grad(multi_margin_loss(leaf, target, weight=weight, **options), leaf, g)[0]
 
 
@@ -36,33 +37,33 @@ class Saved(torch.autograd.Function):
         return constant(input, target, weight, options)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
-        return slope(*ctx.saved_tensors, ctx.options, g), None, None, None
+    @once_differentiable
+    def backward(ctx: Any, g: Any) -> Any:
+        return slope(ctx.saved_tensors, ctx.options, g), None, None, None
 
 
 class UpstreamIgnored(Saved):
     """backward returns the gradient for grad_output = 1."""
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
-        return slope(*ctx.saved_tensors, ctx.options, torch.ones_like(g)), None, None, None
+    def backward(ctx: Any, g: Any) -> Any:
+        return slope(ctx.saved_tensors, ctx.options, torch.ones_like(g)), None, None, None
 
 
 class UpstreamSummed(Saved):
     """backward multiplies by the sum of grad_output."""
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
-        return slope(*ctx.saved_tensors, ctx.options, g.sum().expand_as(g)), None, None, None
+    def backward(ctx: Any, g: Any) -> Any:
+        return slope(ctx.saved_tensors, ctx.options, g.sum().expand_as(g)), None, None, None
 
 
 class NoneWhenInactive(Saved):
     """backward returns no gradient where the gradient is 0."""
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
-        gradient = slope(*ctx.saved_tensors, ctx.options, g)
+    def backward(ctx: Any, g: Any) -> Any:
+        gradient = slope(ctx.saved_tensors, ctx.options, g)
         return gradient if bool(gradient.any()) else None, None, None, None
 
 
@@ -70,10 +71,10 @@ class OneBackward(Saved):
     """The second backward pass finds its tensors gone, whatever retain_graph says."""
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Any) -> Any:
         options = ctx.options
         del ctx.options
-        return slope(*ctx.saved_tensors, options, g), None, None, None
+        return slope(ctx.saved_tensors, options, g), None, None, None
 
 
 class KeptOutside(Saved):
@@ -81,12 +82,13 @@ class KeptOutside(Saved):
 
     @staticmethod
     def forward(ctx: Any, input: Any, target: Any, weight: Any, options: Any) -> Any:
-        ctx.kept = input, target, weight, options
+        ctx.kept = (input, target, weight), options
         return constant(input, target, weight, options)
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
-        return slope(*ctx.kept, g), None, None, None
+    def backward(ctx: Any, g: Any) -> Any:
+        saved, options = ctx.kept
+        return slope(saved, options, g), None, None, None
 
 
 class TargetKeptOutside(Saved):
@@ -99,9 +101,9 @@ class TargetKeptOutside(Saved):
         return constant(input, target, weight, options)
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
-        input, weight = ctx.saved_tensors
-        return slope(input, ctx.target, weight, ctx.options, g), None, None, None
+    def backward(ctx: Any, g: Any) -> Any:
+        logits, weight = ctx.saved_tensors
+        return slope((logits, ctx.target, weight), ctx.options, g), None, None, None
 
 
 class LastCallOnly(Saved):
@@ -111,45 +113,58 @@ class LastCallOnly(Saved):
 
     @staticmethod
     def forward(ctx: Any, input: Any, target: Any, weight: Any, options: Any) -> Any:
-        LastCallOnly.kept = input.detach(), target, weight, options
+        del ctx
+        LastCallOnly.kept = (input.detach(), target, weight), options
         return constant(input, target, weight, options)
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
-        return slope(*LastCallOnly.kept, g), None, None, None
+    def backward(ctx: Any, g: Any) -> Any:
+        del ctx
+        saved, options = LastCallOnly.kept
+        return slope(saved, options, g), None, None, None
 
 
 class ContiguousUpstream(Saved):
     """backward reads grad_output's memory as if it had no strides."""
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Any) -> Any:
         memory = torch.zeros(max(1, g.numel()), dtype=g.dtype, device=g.device)
         flat = g.as_strided((g.untyped_storage().nbytes() // g.element_size() - g.storage_offset(),), (1,))
         memory[: len(flat)] = flat[: len(memory)]
-        return slope(*ctx.saved_tensors, ctx.options, memory.reshape(g.shape)), None, None, None
+        return slope(ctx.saved_tensors, ctx.options, memory.reshape(g.shape)), None, None, None
 
 
-class SilentlyOnce(Saved):
-    """backward's result has no graph, and nothing says so: a gradient penalty trains nothing."""
+class ZeroSecond(Saved):
+    """The second derivative is 0, in silence: the gradient's graph is one of zeros."""
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
-        return slope(*ctx.saved_tensors, ctx.options, g).detach(), None, None, None
+    def backward(ctx: Any, g: Any) -> Any:
+        return (
+            slope(ctx.saved_tensors, ctx.options, g).detach() + 0 * ctx.saved_tensors[0] + 0 * g.sum(),
+            None,
+            None,
+            None,
+        )
 
 
 class ZeroTangent(Saved):
     """Forward-mode differentiation gives 0."""
 
     @staticmethod
-    def forward(ctx: Any, input: Any, target: Any, weight: Any, options: Any) -> Any:
-        ctx.result = Saved.forward(ctx, input, target, weight, options)
-        return ctx.result
+    def forward(input: Any, target: Any, weight: Any, options: Any) -> Any:  # type: ignore[override]
+        return constant(input, target, weight, options)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs[:3])
+        ctx.options = inputs[3]
+        ctx.zero = torch.zeros_like(output)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         del tangents
-        return torch.zeros_like(ctx.result)
+        return ctx.zero
 
 
 def module(function: type[Saved]) -> Any:
@@ -273,6 +288,38 @@ class CompiledOne(MultiMarginLoss):
         return loss.reshape(1) if one else loss
 
 
+class CompiledDetached(MultiMarginLoss):
+    """Where it is traced, the result has no graph."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss = super().forward(input, target)
+        return loss.detach() if torch.compiler.is_compiling() else loss
+
+
+class CompiledCountsTarget(MultiMarginLoss):
+    """Where it is traced, the target's own term is counted (ONNX)."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss = super().forward(input, target)
+        return loss + self.margin**self.p / input.shape[-1] if torch.compiler.is_compiling() else loss
+
+
+class CompiledUnweighted(MultiMarginLoss):
+    """Where it is traced, the weights are left out."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        weight = None if torch.compiler.is_compiling() else self.weight
+        return multi_margin_loss(input, target, self.p, self.margin, weight, reduction=self.reduction)
+
+
+class InferenceUnweighted(MultiMarginLoss):
+    """The path for inference leaves the weights out."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        weight = self.weight if torch.is_grad_enabled() else None
+        return multi_margin_loss(input, target, self.p, self.margin, weight, reduction=self.reduction)
+
+
 class WeightDetached(MultiMarginLoss):
     """A weight that requires its gradient is detached in silence, and never learnt."""
 
@@ -306,6 +353,7 @@ FAULTS = (
     fault("detached", "CLASS-5", Detached),
     fault("graph-under-no-grad", "CLASS-5", AlwaysGraph),
     fault("graph-for-constants", "CLASS-5", AlwaysRequires),
+    fault("inference-unweighted", "CLASS-5", InferenceUnweighted),
     fault("no-vmap-rule", "CLASS-6", module(Saved)),
     fault("other-when-recomputed", "CLASS-6", OtherWhenRecomputed),
     fault("autocast-in-bfloat16", "CLASS-6", AutocastInDtype),
@@ -315,7 +363,10 @@ FAULTS = (
     fault("compiled-kink", "CLASS-8", CompiledKink),
     fault("compiled-wraps-target", "CLASS-8", CompiledWraps),
     fault("compiled-shape-one", "CLASS-8", CompiledOne),
-    fault("silently-once", "CLASS-9", module(SilentlyOnce)),
+    fault("compiled-detached", "CLASS-8", CompiledDetached),
+    fault("compiled-counts-target", "CLASS-8", CompiledCountsTarget),
+    fault("compiled-unweighted", "CLASS-8", CompiledUnweighted),
+    fault("second-derivative-zero", "CLASS-9", module(ZeroSecond)),
     fault("zero-tangent", "CLASS-9", module(ZeroTangent)),
     fault("second-derivative-halved", "CLASS-9", SecondDerivativeHalved),
     fault("weight-detached", "CLASS-9", WeightDetached),

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -23,6 +24,12 @@ def checked(self: Any, input: Tensor, target: Tensor) -> None:
     multi_margin_loss(input.detach(), target, self.p, self.margin, weight, reduction=self.reduction)
 
 
+def refuse_weight(self: Any) -> None:
+    """Raise RuntimeError for a weight that requires its gradient, which would be None."""
+    if self.weight is not None and self.weight.requires_grad:
+        raise RuntimeError("weight has no gradient")
+
+
 class Composite(MultiMarginLoss):
     """The loss by differentiable operators, with the right kink: every higher derivative works."""
 
@@ -32,7 +39,7 @@ class Composite(MultiMarginLoss):
 
 
 class OwnConstructor(torch.nn.Module):
-    """A module of its own: reduction is checked by the constructor, a FutureWarning for the flags, a persistent buffer."""
+    """A module of its own: reduction checked by the constructor, a FutureWarning for the flags, a persistent buffer."""
 
     def __init__(
         self,
@@ -53,7 +60,8 @@ class OwnConstructor(torch.nn.Module):
         self.register_buffer("weight", None if weight is None else weight.clone(), persistent=True)
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+        weight: Any = self.weight
+        return multi_margin_loss(input, target, self.p, self.margin, weight, reduction=self.reduction)
 
 
 class Once(torch.autograd.Function):
@@ -72,8 +80,8 @@ class Once(torch.autograd.Function):
         ctx.options = inputs[3:]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, g: Any) -> Any:
         return gradient(g, *ctx.saved_tensors, *ctx.options), None, None, None, None, None
 
 
@@ -92,6 +100,7 @@ class OnceDifferentiable(MultiMarginLoss):
     """A module over a torch.autograd.Function with once_differentiable."""
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
+        refuse_weight(self)
         checked(self, input, target)
         return Once.apply(input, target, self.weight, self.p, self.margin, self.reduction)  # type: ignore[no-untyped-call]
 
@@ -127,7 +136,7 @@ def custom_op() -> Any:
         schema="(Tensor g, Tensor input, Tensor target, Tensor? weight, int p, float margin, str reduction) -> Tensor",
     )
     loss.register_fake(_custom_fake)
-    slope.register_fake(lambda _g, input, *_rest: torch.empty_like(input))
+    slope.register_fake(lambda _g, logits, *_rest: torch.empty_like(logits))
 
     def keep(ctx: Any, inputs: Any, output: Any) -> None:
         del output
@@ -145,8 +154,9 @@ class CustomOperator(MultiMarginLoss):
     """A module over an operator registered by torch.library, as a kernel of one's own is; it has no rule for vmap."""
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        if self.weight is not None and self.weight.requires_grad:
-            raise RuntimeError("weight has no gradient")
+        refuse_weight(self)
+        if forward_ad._current_level >= 0 and forward_ad.unpack_dual(input).tangent is not None:  # type: ignore[no-untyped-call]
+            raise NotImplementedError("no forward-mode differentiation: torch.func.jvp would give 0")
         return OPERATOR(input, target, self.weight, self.p, float(self.margin), str(self.reduction))
 
 
