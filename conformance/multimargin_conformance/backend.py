@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, runtime_checkable
 
 from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.integration import Integration
 from multimargin_conformance.outcome import text_of
 from multimargin_conformance.source import LIVE
 
@@ -37,8 +38,7 @@ class Subject:
     """The implementation under test: its functions, its name, and what it declared.
 
     spec: how the command line names it, "" for a live object. source: Python source that gets hold of it, in the words
-    of `framework` ("numpy", "torch" or
-    "torch-kernel").
+    of `framework` ("numpy", "torch" or "torch-kernel"). integration: what it offers beyond forward and backward.
     """
 
     forward: Callable[..., Any]
@@ -50,6 +50,7 @@ class Subject:
     device: str = ""
     source: str = LIVE
     framework: str = "numpy"
+    integration: Integration | None = None
 
 
 def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -> Subject:
@@ -69,6 +70,7 @@ def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -
             "weight, reduction)"
         )
     capabilities = _capabilities(backend)
+    integration = getattr(backend, "integration", None)
     return Subject(
         forward=forward,
         backward=backward if callable(backward) and capabilities.gradient else None,
@@ -79,6 +81,7 @@ def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -
         device=device or str(getattr(backend, "device", "")),
         source=str(getattr(backend, "source", LIVE)),
         framework=str(getattr(backend, "framework", "numpy")),
+        integration=integration if isinstance(integration, Integration) else None,
     )
 
 

@@ -83,10 +83,18 @@ def observe(
 
 
 def _call(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], options: dict[str, Any]) -> Outcome:
-    try:
+    def call() -> Any:
         given = dict(arrays)
         weight = given.pop("weight")  # the only array that is passed by name, as in the published signature
-        value = function(*given.values(), weight=weight, **options)
+        return function(*given.values(), weight=weight, **options)
+
+    return attempt(call)
+
+
+def attempt(call: Callable[[], Any]) -> Outcome:
+    """Make a call; everything that it does is an outcome. Raises KeyboardInterrupt alone."""
+    try:
+        value = call()
     except KeyboardInterrupt:
         raise
     except Exception as error:

@@ -26,7 +26,7 @@ from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale
-from multimargin_conformance.profiles import Profile, claim, find_profile
+from multimargin_conformance.profiles import claim, find_profile, scope_of
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_conformance.verdicts import backend_data, behaviour, halves, verdict_of
 from multimargin_reference.clauses import CLAUSES
@@ -113,12 +113,6 @@ def started(backend: Any, device: str = "") -> Subject:
     return resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
 
 
-def scope_of(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None = None, seed: int = 0) -> Scope:
-    """Return what a profile asks of a backend. Raises ValueError for an unknown dtype."""
-    gradient = profile.gradient and under_test.backward is not None
-    return Scope(_dtypes(profile, under_test, dtypes), gradient, under_test.capabilities, seed)
-
-
 def everything() -> list[Item]:
     """Return every check there is, whatever the backend and the profile."""
     return plan(Scope(ALL_DTYPES, True, Capabilities()))
@@ -172,14 +166,6 @@ def _items_of(named: Named, scope: Scope) -> Iterator[Item]:
                 run=lambda session, part=part: result_of(judge_call(session, case, part, scope)),  # type: ignore[misc]
                 call=lambda: case,
             )
-
-
-def _dtypes(profile: Profile, under_test: Subject, dtypes: Sequence[str] | None) -> tuple[str, ...]:
-    for name in dtypes or ():
-        if name not in ALL_DTYPES:
-            raise ValueError(f"dtype {name!r}, but should be one of {', '.join(ALL_DTYPES)}")
-    wanted = profile.dtypes if dtypes is None else tuple(d for d in profile.dtypes if d in dtypes)
-    return tuple(d for d in wanted if d in under_test.capabilities.dtypes)
 
 
 def _run(

@@ -26,9 +26,9 @@ from multimargin_conformance.expectations import (
     matches_nothing,
     passes,
 )
-from multimargin_conformance.profiles import find_profile
+from multimargin_conformance.profiles import find_profile, scope_of
 from multimargin_conformance.pytest_plugin import BEHAVIOUR
-from multimargin_conformance.runner import everything, run_item, scope_of, started
+from multimargin_conformance.runner import everything, run_item, started
 from multimargin_conformance.session import Session
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reports import Verdict

@@ -110,7 +110,7 @@ def test_the_core_profile_has_no_gradient() -> None:
     assert parts(reconciled(check(Right(), "training", clause="GRADIENT-4"))) == {"gradient"}
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", [name for name, profile in PROFILES.items() if profile.operator])
 def test_a_profile_has_its_dtypes(profile: str) -> None:
     report = reconciled(check(Right(), profile, clause=SMALL))
     assert {v.dtype for v in report.verdicts} == set(PROFILES[profile].dtypes)
@@ -238,10 +238,8 @@ def test_clause_takes_globs_and_commas() -> None:
     assert check(Right(), clause="REJECT-[12]").planned == both.planned
 
 
-def test_every_clause_of_the_profiles_has_a_check() -> None:
-    wanted = {c.id for c in CLAUSES.values() if c.profile != "torch"}
-    assert wanted - set(clauses_checked()) == set()
-    assert set(clauses_checked()) - set(CLAUSES) == set()
+def test_every_clause_has_a_check() -> None:
+    assert set(clauses_checked()) == set(CLAUSES)
 
 
 def test_every_clause_can_be_asked_for() -> None:
@@ -281,7 +279,7 @@ def test_wrong_usage_raises_value_error(arguments: dict[str, Any]) -> None:
 
 
 def test_an_unknown_profile_lists_the_profiles() -> None:
-    with pytest.raises(UnknownProfile, match="core, training, half, full"):
+    with pytest.raises(UnknownProfile, match="core, training, half, torch, full"):
         check(Right(), "everything")
 
 

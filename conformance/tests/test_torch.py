@@ -81,6 +81,8 @@ def test_the_decomposition_differs_at_the_kink_and_in_the_shape_of_none() -> Non
 
 def test_the_decomposition_is_wrong_in_nothing_else() -> None:
     for verdict in report("torch-decomposition", "full").failures:
+        if verdict.clause.startswith("CLASS-"):
+            continue  # what follows from it: test_class
         assert verdict.failure is not None
         message = verdict.failure.message
         shape = "loss.shape=(1,), but should be ()" in message or "Mismatch in shape" in message

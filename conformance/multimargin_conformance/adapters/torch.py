@@ -3,55 +3,36 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-import ml_dtypes
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from multimargin_conformance.adapters.tensors import to_array, to_tensor
+from multimargin_conformance.adapters.torch_class import TorchIntegration
 from multimargin_conformance.capabilities import Capabilities
 
 CPU_EAGER_DTYPES = ("float32", "float64")  # the CPU kernel says "not implemented for 'Half'"
 REDUCTION_CODES = {"none": 0, "mean": 1, "sum": 2}
 
 
-def to_tensor(array: NDArray[Any] | None, device: str = "cpu") -> Any:
-    """Return a tensor with the array's values, strides and (on the CPU) memory; a copy where torch cannot share it."""
-    if array is None:
-        return None
-    if array.dtype == ml_dtypes.bfloat16:
-        return to_tensor(array.view(np.int16), device).view(torch.bfloat16)
-    shareable = array.flags.aligned and all(s >= 0 and s % max(1, array.itemsize) == 0 for s in array.strides)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a read-only array shares its memory too
-        return torch.from_numpy(array if shareable else array.copy()).to(device)
-
-
-def to_array(tensor: Any) -> Any:
-    """Return a tensor's values as an array; anything else as it is."""
-    if not isinstance(tensor, torch.Tensor):
-        return tensor
-    values = tensor.detach().cpu()
-    return (
-        values.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if values.dtype == torch.bfloat16 else values.numpy()
-    )
-
-
 class TensorBackend:
     """A function over tensors with F.multi_margin_loss's signature as a backend; the gradient is autograd's.
 
-    source: Python source that defines the function as `multi_margin_loss`.
+    source: Python source that defines the function as `multi_margin_loss`. cls: the nn.Module class that belongs to it,
+    for the checks of CLASS.
     """
 
     framework = "torch"
     source = "from torch.nn.functional import multi_margin_loss"
 
-    def __init__(self, function: Callable[..., Any], name: str, device: str = "cpu") -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str, device: str = "cpu", cls: Callable[..., Any] | None = None
+    ) -> None:
         torch.empty(0, device=device)  # raises where there is no such device
         self.function, self.name, self.device = function, name, device
+        self.integration = TorchIntegration(function, cls, device)
         self.version = torch.__version__
 
     def forward(self, input: NDArray[Any], target: NDArray[Any], *, weight: NDArray[Any] | None, **options: Any) -> Any:
@@ -77,10 +58,10 @@ class TensorBackend:
 
 
 class TorchEager(TensorBackend):
-    """torch.nn.functional.multi_margin_loss."""
+    """torch.nn.functional.multi_margin_loss and torch.nn.MultiMarginLoss."""
 
     def __init__(self, device: str = "cpu") -> None:
-        super().__init__(torch.nn.functional.multi_margin_loss, "torch", device)
+        super().__init__(torch.nn.functional.multi_margin_loss, "torch", device, torch.nn.MultiMarginLoss)
         if device == "cpu":
             self.capabilities = Capabilities(dtypes=CPU_EAGER_DTYPES)
 
@@ -117,14 +98,14 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, reduction="me
 
 
 class TorchReference(TensorBackend):
-    """multimargin_reference.torch.multi_margin_loss."""
+    """multimargin_reference.torch: multi_margin_loss and MultiMarginLoss."""
 
     source = "from multimargin_reference.torch import multi_margin_loss"
 
     def __init__(self, device: str = "cpu") -> None:
-        from multimargin_reference.torch import multi_margin_loss
+        from multimargin_reference.torch import MultiMarginLoss, multi_margin_loss
 
-        super().__init__(multi_margin_loss, "torch-reference", device)
+        super().__init__(multi_margin_loss, "torch-reference", device, MultiMarginLoss)
 
 
 class RawKernel:
@@ -167,7 +148,7 @@ def wrapped(attribute: Any, device: str = "") -> Any:
         def through_module(input: Any, target: Any, *, weight: Any, **options: Any) -> Any:
             return attribute(weight=weight, **options).to(input.device)(input, target)
 
-        return TensorBackend(through_module, name, device)
+        return TensorBackend(through_module, name, device, attribute)
     made = attribute() if inspect.isclass(attribute) else attribute
     if callable(getattr(made, "forward", None)) and callable(getattr(made, "backward", None)):
         return RawKernel(made, device)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from multimargin_conformance.checks import arguments, caches, empty, purity, sizes, threads, vectors
+from multimargin_conformance.checks import arguments, caches, empty, integration, purity, sizes, threads, vectors
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_reference.clauses import GROUPS
 
 
 def plan(scope: Scope) -> list[Item]:
     """Return everything that will be run, each item one verdict, in the specification's order."""
-    items = [
-        *vectors.items(scope),
-        *empty.items(scope),
-        *arguments.items(scope),
-        *sizes.items(scope),
-        *purity.items(scope),
-        *caches.items(scope),
-        *threads.items(scope),
-    ]
+    operator = (vectors, empty, arguments, sizes, purity, caches, threads) if scope.operator else ()
+    items = [item for module in (*operator, integration) for item in module.items(scope)]
     order = {group: k for k, group in enumerate(GROUPS)}
     return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
 
@@ -25,7 +18,7 @@ def plan(scope: Scope) -> list[Item]:
 def clauses_checked() -> dict[str, list[str]]:
     """Return the ids of the checks by clause, for vectors and for the other checks."""
     found: dict[str, list[str]] = {}
-    others = (empty, arguments, purity, sizes, caches, threads)
+    others = (empty, arguments, purity, sizes, caches, threads, integration)
     for source in (vectors.clauses(), *(module.CLAUSES for module in others)):
         for clause, names in source.items():
             found.setdefault(clause, []).extend(names)

@@ -6,18 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.integration import Integration
 from multimargin_conformance.session import Result, Session
 from multimargin_reference.case import Case
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which dtypes are checked, whether the gradient is, and what the backend declared."""
+    """Which dtypes are checked, whether the gradient is, and what the backend declared.
+
+    operator: whether the operator itself is checked. integration: what brings the items of CLASS, None for none.
+    """
 
     dtypes: tuple[str, ...]
     gradient: bool
     capabilities: Capabilities
     seed: int = 0
+    operator: bool = True
+    integration: Integration | None = None
 
     @property
     def flush(self) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("backend")
-@click.option("--profile", default="training", show_default=True, help="core, training, half or full.")
+@click.option("--profile", default="training", show_default=True, help="core, training, half, torch or full.")
 @click.option("--dtype", "dtypes", multiple=True, help="Check this dtype only; repeatable.")
 @click.option("--only", multiple=True, metavar="KEY=VALUE", help="Limit to p=, reduction=, dtype= or shape=.")
 @click.option("--device", default="", help="Device for torch backends, such as cuda.")

@@ -99,7 +99,8 @@ CLAUSES = (
         "MUST",
         "torch",
         """The class MUST take p, margin, weight, size_average, reduce and reduction in this order, by position or by
-        name, with the defaults 1, 1.0, None, None, None and 'mean'.""",
+        name, with the defaults 1, 1.0, None, None, None and 'mean', and keep p, margin, weight and reduction as
+        attributes.""",
         """
         >>> criterion = MultiMarginLoss()
         >>> print(criterion.p, criterion.margin, criterion.weight, criterion.reduction)
@@ -114,7 +115,8 @@ CLAUSES = (
         "validation",
         "MUST",
         "torch",
-        "The constructor MUST reject a `p` other than 1 and 2 and a weight that is not 1-D with an error.",
+        """The constructor MUST reject a `p` other than 1 and 2 and a weight that is not 1-D with an error, and it or
+        the call every other invalid argument of the REJECT clauses.""",
         """
         >>> for options in ({"p": 3}, {"weight": np.ones((1, 2))}):
         ...     try:
@@ -133,7 +135,8 @@ CLAUSES = (
         "MUST",
         "torch",
         """When size_average or reduce is given, the pair MUST override reduction ('none' for a false reduce, else 'sum'
-        for a false size_average, else 'mean') and cause one warning.""",
+        for a false size_average, else 'mean') and cause one warning over the
+        constructor and its calls, while without them there is none.""",
         """
         >>> import warnings
         >>> for flags in ({"size_average": False}, {"reduce": False}, {"size_average": True, "reduction": "sum"}):
@@ -152,8 +155,8 @@ CLAUSES = (
         "weight buffer",
         "MUST",
         "torch",
-        """The module's weight MUST be a buffer: part of its state_dict, converted by .to and kept by pickling and
-        copying.""",
+        """The module's weight MUST be a buffer named weight, and none when it is None: part of its state_dict,
+        converted by .to and kept by pickling and copying.""",
         """
         >>> import copy, torch
         >>> from multimargin_reference.torch import MultiMarginLoss
@@ -169,7 +172,7 @@ CLAUSES = (
         "MUST",
         "torch",
         """Automatic differentiation of the result MUST give the gradient of the clauses GRADIENT-1 to GRADIENT-11 with
-        respect to input.""",
+        respect to input, or an error where an argument or the result was changed in place after the call.""",
         """
         >>> import torch
         >>> from multimargin_reference.torch import MultiMarginLoss
@@ -201,7 +204,7 @@ CLAUSES = (
         "meta shapes",
         "MUST",
         "torch",
-        "Meta and fake tensors MUST get the shape and the dtype that the call with values gives.",
+        "On meta and fake tensors loss and gradient MUST have the shape and the dtype that they have with values.",
         """
         >>> import torch
         >>> from multimargin_reference.torch import multi_margin_loss
@@ -229,6 +232,25 @@ CLAUSES = (
         [[-0.25, 0.0, 0.0, 0.25]]
         """,
         DOCUMENTATION,
+        PYTORCH,
+    ),
+    clause(
+        "CLASS-9",
+        "higher derivatives",
+        "MUST",
+        "torch",
+        """A second derivative, a derivative with respect to weight and a forward-mode derivative MUST be right or be
+        refused with an error, never silently zero, missing or wrong.""",
+        """
+        >>> import torch
+        >>> from multimargin_reference.torch import multi_margin_loss
+        >>> x = torch.tensor([[0.5, 0.25, 1, -2]], requires_grad=True)
+        >>> loss = multi_margin_loss(x, torch.tensor([0]), p=2)
+        >>> (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+        >>> gradient.sum().backward()
+        Traceback (most recent call last):
+        NotImplementedError: multi_margin_loss can be differentiated only once
+        """,
         PYTORCH,
     ),
 )
