@@ -30,6 +30,7 @@ MOST_PASSED = 48  # passed ones
 MOST_CAUSES = 12  # that are looked into
 EXACT = ("exact", "rejection", "special")  # tiers whose results do not depend on the order of summation
 CERTAIN = ("exact", "rejection")  # and those with one right answer
+LONGEST_TITLE = 80  # characters of a message
 NAMED = 3  # known faults that are named for one cause
 
 
@@ -162,8 +163,17 @@ def _cause(work: Work, members: list[Failed], faults: list[Fault]) -> tuple[Caus
     smallest = _shrunk(work, lead) if time.monotonic() < work.end else None
     ids = (lead.item.id, *(f.item.id for f in members if f is not lead))
     equals = tuple((fault.name, fault.sentence) for fault in faults[:NAMED])
-    title = f"equals: {faults[0].sentence}" if faults else CLAUSES[lead.clause].label
+    title = f"equals: {faults[0].sentence}" if faults else _title(lead)
     return Cause(title, ids, equals), smallest
+
+
+def _title(failed: Failed) -> str:
+    """Return the clause, and what is wrong where it is not a value."""
+    label = CLAUSES[failed.clause].label
+    if "got" in failed.finding.evidence:
+        return label
+    message = failed.finding.message.split("; ")[0]
+    return f"{label}: {message if len(message) <= LONGEST_TITLE else message[:LONGEST_TITLE] + '...'}"
 
 
 def _representative(members: list[Failed]) -> Failed:
