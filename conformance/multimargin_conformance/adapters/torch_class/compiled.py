@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from typing import Any
 
 import torch
@@ -65,14 +67,19 @@ def _compiled(criterion: Criterion, arguments: Arguments) -> Criterion:
 
 def _exported(criterion: Criterion, arguments: Arguments) -> Criterion:
     """torch.export.export(...).module()."""
-    made: Criterion = torch.export.export(_Exportable(criterion), arguments).module()
+    made: Criterion = _export(criterion, arguments).module()
     return made
 
 
 def _decomposed(criterion: Criterion, arguments: Arguments) -> Criterion:
     """torch.export.export(...).run_decompositions().module()."""
-    made: Criterion = torch.export.export(_Exportable(criterion), arguments).run_decompositions().module()
+    made: Criterion = _export(criterion, arguments).run_decompositions().module()
     return made
+
+
+def _export(criterion: Criterion, arguments: Arguments) -> torch.export.ExportedProgram:
+    with redirect_stdout(io.StringIO()):  # where it cannot export, it prints the graph
+        return torch.export.export(_Exportable(criterion), arguments)
 
 
 ROUTES: dict[str, Route] = {"compiled": _compiled, "exported": _exported, "decomposed": _decomposed}
