@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from multimargin_conformance.checks import clauses_checked, plan
+from multimargin_conformance.checks import clauses_checked, integration, plan
 from multimargin_conformance.checks.item import Item
 from multimargin_conformance.kills import EVERYTHING, faults_by_name, session_of
 from multimargin_reference.clauses import CLAUSES, GROUPS
@@ -47,8 +47,8 @@ class Matrix:
 
     @property
     def clauses(self) -> list[str]:
-        """The clauses that have checks, in the specification's order."""
-        checked = clauses_checked()
+        """The clauses that have checks on calls of the operator, in the specification's order."""
+        checked = clauses_checked().keys() - integration.CLAUSES.keys()
         return [clause for clause in CLAUSES if clause in checked]
 
     def rejecting(self, clause: str) -> list[Row]:

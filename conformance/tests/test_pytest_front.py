@@ -210,7 +210,7 @@ def test_a_wrong_file_is_one_clear_line(run: Run, site: Path) -> None:
     [
         (("nothing",), "no backend 'nothing'"),
         ((":absent",), "has no 'absent'"),
-        (("reference", "--multimargin-profile", "everything"), "core, training, half, full"),
+        (("reference", "--multimargin-profile", "everything"), "core, training, half, torch, full"),
         (("reference", "--multimargin-dtype", "float16"), "nothing to check"),
     ],
 )

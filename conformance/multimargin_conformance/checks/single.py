@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from multimargin_conformance.checks.empty import rounds
 from multimargin_conformance.checks.item import Scope
 from multimargin_conformance.judge import Finding, judge, judge_rejection
 from multimargin_conformance.outcome import Raised
@@ -29,6 +30,11 @@ def judge_call(session: Session, case: Case, part: str, scope: Scope) -> Finding
     A call of unusual types (DTYPE-4) may be rejected, or means what the usual call means.
     """
     usual = meaning(case)
+    findings = (_judged(session, case, usual, part, scope) for _ in rounds(session, usual, part))
+    return next((finding for finding in findings if finding), None)
+
+
+def _judged(session: Session, case: Case, usual: Case, part: str, scope: Scope) -> Finding | None:
     expected = expectation(usual, flush=scope.flush)
     if isinstance(expected, Rejection):
         return judge_refused(session, case, part, expected.clause)

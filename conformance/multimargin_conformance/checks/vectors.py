@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 import multimargin_vectors
+from multimargin_conformance.checks.empty import rounds
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import judge_refused, part_of
 from multimargin_conformance.judge import Finding, judge
@@ -57,6 +58,10 @@ def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> 
     def run(session: Session) -> Result:
         if isinstance(vector.expected, Rejection):
             return result_of(judge_refused(session, vector.case, part, vector.clauses[0]))
+        results = (judged(session) for _ in rounds(session, vector.case, part))
+        return next((result for result in results if result.status != "pass"), PASS)
+
+    def judged(session: Session) -> Result:
         observation = session.function(part)(vector.case)
         if isinstance(vector.expected, Choice):
             return _judge_choice(session, vector, vector.expected, part, observation)
