@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -109,7 +110,9 @@ def _probe(backend: Compiled, name: str) -> None:
     """Compile one graph, so that what keeps every call from being compiled is said once, before the run."""
     try:
         x, y = torch.zeros(2, 3, device=backend.device), torch.zeros(2, dtype=torch.int64, device=backend.device)
-        backend.function(x, y, p=1, margin=1.0, weight=None, reduction="mean")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's own, which a caller may have made errors
+            backend.function(x, y, p=1, margin=1.0, weight=None, reduction="mean")
     except Concluded:
         message = "torch.compile is switched off here: unset TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE"
         raise BackendNotStarted(f"{name}: {message}") from None
