@@ -61,6 +61,14 @@ class Unsupported:
 Outcome = Returned | Raised | Malformed | Crashed | TimedOut | Unsupported
 
 
+class Concluded(Exception):  # noqa: N818 (no error of the implementation's own, so never a rejection)
+    """What an adapter raises when it knows a call's outcome otherwise, such as from a process of its own."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
 @dataclass(frozen=True)
 class Observation:
     """An outcome and the names of the arguments that the call changed."""
@@ -97,6 +105,8 @@ def attempt(call: Callable[[], Any]) -> Outcome:
         value = call()
     except KeyboardInterrupt:
         raise
+    except Concluded as concluded:
+        return concluded.outcome
     except Exception as error:
         return raised(error)
     except BaseException as error:  # SystemExit, or a panic of an extension: would have ended a process

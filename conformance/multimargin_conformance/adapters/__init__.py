@@ -26,6 +26,16 @@ SHIPPED: dict[str, tuple[str, str, str]] = {
         "TorchDecomposition",
         "what torch.compile, export and meta tensors use in its place",
     ),
+    "torch-compile": (
+        "multimargin_conformance.adapters.torch_compile",
+        "TorchCompile",
+        "torch.compile of it by inductor, forward and backward",
+    ),
+    "torch-compile-aot": (
+        "multimargin_conformance.adapters.torch_compile",
+        "TorchCompileAot",
+        "torch.compile of it by aot_eager: traced and decomposed, no code generated",
+    ),
     "torch-reference": (
         "multimargin_conformance.adapters.torch",
         "TorchReference",
