@@ -56,12 +56,11 @@ def judge_rejection(observation: Observation, clause: str) -> Finding | None:
     if isinstance(outcome, Returned):
         values = _shortened(outcome.value)
         return Finding(f"the call returned {values}, but should raise an error", {"got": values}, clause)
-    return no_result("loss", outcome)
+    return no_result("the call", outcome, "but should raise an error")
 
 
-def no_result(part: str, outcome: Outcome) -> Finding:
-    """Return the finding for a valid call that gave no result."""
-    should = "but should return a result"
+def no_result(part: str, outcome: Outcome, should: str = "but should return a result") -> Finding:
+    """Return the finding for a call that gave no result. should: what was expected of it."""
     match outcome:
         case Raised(type=name, message=message, where=where):
             return Finding(f"{part}: raised {name}: {message}, {should}" + (f" (raised at {where})" if where else ""))

@@ -9,6 +9,7 @@ throwaway one.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import warnings
@@ -31,6 +32,7 @@ SETTINGS = {
     "suppress_errors": False,  # True would run eager code where compiling fails
     "specialize_float": False,  # so that margin can be a symbol
 }
+LOUD = ("torch._subclasses.fake_tensor",)  # loggers that print a traceback for each call that is rejected in tracing
 FLOATS_AS_TENSORS = "TENSORIFY_PYTHON_SCALARS"  # PyTorch's own switch
 SOURCE = "import torch\nmulti_margin_loss = torch.compile(torch.nn.functional.multi_margin_loss, backend={!r})\n"
 
@@ -42,6 +44,8 @@ class Compiled(TensorBackend):
         self._compiled = torch.compile(refusing_eager, backend=compiler, dynamic=True, fullgraph=True)
         self._symbolic = compiler == "aot_eager"
         super().__init__(self._call, compiler, device)
+        for logger in () if "TORCH_LOGS" in os.environ else LOUD:
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
 
     def _call(self, *arguments: Any, **options: Any) -> Any:
         _set_limits()
