@@ -13,32 +13,14 @@ import multimargin_reports
 from multimargin_conformance import check
 from multimargin_conformance.checks import clauses_checked, sizes
 from multimargin_conformance.cli import main
-from multimargin_conformance.selftest import detect
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.expectation import expected_values
-from multimargin_reference.known import FAULTS, MODEL, VARIANTS
-
-# Every twentieth fault here; all of them, and all variants, by `multimargin selftest`.
-SPREAD = {f.name: f for f in FAULTS[::20]}
+from multimargin_reference.known import MODEL
 
 
 def run(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(main, list(arguments))
     return result.exit_code, result.output
-
-
-@pytest.mark.parametrize("fault", SPREAD.values(), ids=SPREAD)
-def test_known_fault_is_rejected_by_a_clause_that_it_names(fault):
-    detection = detect(fault)
-    assert detection.caught_by
-    assert detection.foreseen
-
-
-@pytest.mark.parametrize("variant", VARIANTS[::12], ids=lambda v: v.name)
-def test_legal_variant_is_accepted(variant):
-    report = check(variant.make(), profile="full")
-    assert [v.failure.message for v in report.failures if v.failure] == []
-    assert report.conformant
 
 
 def test_reference_is_conformant_to_full():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -53,7 +54,8 @@ def error(result: Result) -> str:
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("group", DATA)
 def test_every_vector_is_explained(group: str, part: int) -> None:
-    for vector in [v for v in load() if v.group == group][part::4]:
+    """One in four of them by default, all with MULTIMARGIN_SLOW=1."""
+    for vector in [v for v in load() if v.group == group][part :: 4 if "MULTIMARGIN_SLOW" in os.environ else 16]:
         text = explain(vector.case, vector.expected)
         assert text.isascii()
         assert len(text) < 20_000

@@ -20,7 +20,7 @@ PACKAGES = {  # package: the packages of ours that it may import beside itself
     "multimargin_conformance": {"multimargin_reference", "multimargin_reports", "multimargin_vectors"},
 }
 TORCH = re.compile(
-    r"multimargin_reference/torch\.py|multimargin_conformance/adapters/(torch|tensors|torch_class/\w+)\.py"
+    r"multimargin_reference/torch\.py|multimargin_conformance/adapters/(torch|torch_compile|tensors|torch_class/\w+)\.py"
 )
 SOURCES = {name: ROOT / name.removeprefix("multimargin_") / name for name in PACKAGES}
 
