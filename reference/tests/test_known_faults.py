@@ -12,7 +12,7 @@ import pytest
 
 from multimargin_reference.formats import FORMATS
 from multimargin_reference.known import FAULTS, MODEL, VARIANTS, Backend, Fault, Request, Variant
-from multimargin_reference.known.probe_calls import call
+from multimargin_reference.known.probe_calls import both, call
 from multimargin_reference.known.probes import PROBES, Probe
 
 REJECTED = "rejected"
@@ -87,12 +87,15 @@ def varies(backend: Backend) -> bool:
 
 
 def mixes_threads(backend: Backend) -> bool:
-    """Return whether calls from four threads get each other's answers."""
+    """Return whether calls from four threads, each with a margin and a factor of its own, get each other's answers."""
     wrong: list[int] = []
 
     def work(number: int) -> None:
-        r = call(np.array([[0.0, float(number)]]), np.array([0]))
-        wrong.extend(number for _ in range(200) if ask(backend, r) != (1 + number) / 2)
+        requests = both(np.array([[0.0, float(number)]]), np.array([0]), g=1.0 + number, margin=1.0 + number)
+        expected = [ask(MODEL, r) for r in requests]
+        for _ in range(200):
+            answers = (ask(backend, r) for r in requests)
+            wrong.extend(number for a, e in zip(answers, expected, strict=True) if not np.array_equal(a, e))
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
     for thread in threads:
@@ -102,12 +105,20 @@ def mixes_threads(backend: Backend) -> bool:
     return bool(wrong)
 
 
+def narrows_factors(backend: Backend) -> bool:
+    """Return whether weight or grad_output of an unbatched call lose digits that the dtype has."""
+    weight = np.array([1 + 2.0**-12, 1 + 2.0**-13], np.float32)
+    x, y, g = np.array([0.0, 1.0], np.float32), np.array(0), np.float32(1 + 2.0**-14)
+    requests = [*both(x, y, weight=weight), *both(x, y, g=g)]  # one of them at a time, so that nothing rounds
+    return any(not np.array_equal(ask(backend, r), ask(MODEL, r)) for r in requests)
+
+
 def evidence(make: Callable[[], Backend]) -> str:
     """Name the first probe that tells a backend from the model, or return an empty string."""
     for probe in PROBES:
         if shown_by(make(), probe):
             return probe.name
-    for check in (varies, mixes_threads):
+    for check in (varies, mixes_threads, narrows_factors):
         if check(make()):
             return check.__name__
     return ""
