@@ -8,11 +8,12 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help check test lint bench readme vectors needed spec reports
+.PHONY: help check test soak lint bench readme vectors needed spec reports
 
 help:
 	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
 	@echo "make test     run the tests (ARGS='-k kink' selects; WORKERS=2 sets the number of processes)"
+	@echo "make soak     many faulty adapters in one run, in random order (ARGS='--rounds 20')"
 	@echo "make lint     ruff, mypy, and that every generated file is current"
 	@echo "make bench    time PyTorch and the vectorized reference (ARGS='--rounds 5')"
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
@@ -29,6 +30,9 @@ check: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(RUN) -m pytest -q -n $(WORKERS) --maxprocesses 8 $(ARGS)
+
+soak: $(INSTALLED)
+	@$(RUN) scripts/soak.py $(ARGS)
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check --quiet

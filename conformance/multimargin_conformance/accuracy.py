@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import fmean, median
@@ -30,10 +30,20 @@ class Errors:
 
 def accuracy(samples: Iterable[Sample]) -> tuple[Accuracy, ...]:
     """Return the figures by dtype and part; samples without a finite exact result do not count."""
+    return figures(errors_by_group(samples))
+
+
+def errors_by_group(samples: Iterable[Sample]) -> dict[tuple[str, str], list[Errors]]:
+    """Return the errors of samples that have any, by dtype and part."""
     groups: dict[tuple[str, str], list[Errors]] = {}
     for sample in samples:
         if sample.case.input.size <= LARGEST and (errors := _errors(sample)).ulp:
             groups.setdefault((sample.case.dtype, sample.part), []).append(errors)
+    return groups
+
+
+def figures(groups: Mapping[tuple[str, str], list[Errors]]) -> tuple[Accuracy, ...]:
+    """Return the figures; they do not depend on the order of the errors."""
     return tuple(_figures(dtype, part, errors) for (dtype, part), errors in sorted(groups.items()))
 
 

@@ -111,6 +111,11 @@ def _capabilities(backend: Any) -> Capabilities:
     declared = getattr(backend, "capabilities", None)
     if declared is None:
         return Capabilities()
+    if isinstance(declared, dict):  # as an adapter without multimargin says it
+        try:
+            return Capabilities(**declared)
+        except (TypeError, ValueError) as error:
+            raise BackendNotStarted(f"capabilities {declared!r}: {error}") from error
     if not isinstance(declared, Capabilities):
         raise BackendNotStarted(f"capabilities is a {type(declared).__name__}, but should be a Capabilities")
     return declared

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 class Integration(Protocol):
     """The checks that need the framework itself; an adapter offers them, since it alone imports the framework."""
 
-    has_class: bool
+    @property
+    def has_class(self) -> bool:
+        """Whether CLASS-1 to CLASS-4 apply."""
 
     def class_items(self, scope: Scope) -> Iterable[Item]:
         """Return the items of CLASS in scope: for a function those that make sense without a class."""

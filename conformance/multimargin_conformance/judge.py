@@ -66,10 +66,10 @@ def no_result(part: str, outcome: Outcome, should: str = "but should return a re
             return Finding(f"{part}: raised {name}: {message}, {should}" + (f" (raised at {where})" if where else ""))
         case Malformed(reason=reason):
             return Finding(f"{part}: returned {reason}" + ("" if "but should" in reason else f", {should}"))
-        case Crashed(reason=reason):
-            return Finding(f"{part}: crashed: {reason}, {should}")
-        case TimedOut(seconds=seconds):
-            return Finding(f"{part}: no answer in {seconds:g} s, {should}")
+        case Crashed(reason=reason, stderr=stderr):
+            return Finding(f"{part}: crashed: {reason}, {should}", {"stderr": stderr} if stderr else {})
+        case TimedOut(seconds=seconds, stderr=stderr):
+            return Finding(f"{part}: no answer in {seconds:g} s, {should}", {"stderr": stderr} if stderr else {})
     raise AssertionError(f"unexpected outcome {outcome!r}")
 
 

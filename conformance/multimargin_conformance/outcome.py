@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from multimargin_conformance.worker.places import place_of
 
 LONGEST_MESSAGE = 500  # characters of an error's text that are kept
 
@@ -39,16 +39,18 @@ class Malformed:
 
 @dataclass(frozen=True)
 class Crashed:
-    """The end of the process, or the attempt to end it."""
+    """The end of the process, or the attempt to end it. stderr: the last that it wrote there, where it is known."""
 
     reason: str
+    stderr: str = ""
 
 
 @dataclass(frozen=True)
 class TimedOut:
-    """No answer in time."""
+    """No answer in time. stderr: the last that the process wrote there, where it is known."""
 
     seconds: float
+    stderr: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,11 @@ class Concluded(Exception):  # noqa: N818 (no error of the implementation's own,
 
 @dataclass(frozen=True)
 class Observation:
-    """An outcome and the names of the arguments that the call changed."""
+    """An outcome and the names of the arguments that the call changed. held: how a worker calls the result."""
 
     outcome: Outcome
     changed: tuple[str, ...] = field(default=())
+    held: int | None = None
 
 
 def observe(
@@ -126,9 +129,7 @@ def returned(value: Any) -> Outcome:
 
 def raised(error: BaseException) -> Raised:
     """Return an error as an outcome, with the place it came from."""
-    frames = deque(traceback.walk_tb(error.__traceback__), maxlen=1)
-    where = f"{frames[0][0].f_code.co_filename}:{frames[0][1]}" if frames else ""
-    return Raised(type(error).__name__, text_of(error), where)
+    return Raised(type(error).__name__, text_of(error), place_of(error))
 
 
 def text_of(error: BaseException) -> str:

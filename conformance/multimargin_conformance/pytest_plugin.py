@@ -25,6 +25,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--multimargin-dtype", action="append", default=[], metavar="D", help="Check this dtype only; repeatable."
     )
+    group.addoption("--multimargin-timeout", type=float, default=30.0, metavar="S", help="Seconds for one call.")
+    group.addoption(
+        "--multimargin-python", default="", metavar="INTERPRETER", help="Run the backend under this Python."
+    )
+    group.addoption(
+        "--multimargin-no-isolate",
+        dest="multimargin_isolate",
+        action="store_const",
+        const=False,
+        help="Call the backend in pytest's own process.",
+    )
     group.addoption("--multimargin-expected-failures", metavar="FILE", help="A TOML file of known failures.")
 
 

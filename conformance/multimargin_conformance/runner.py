@@ -7,7 +7,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+import multimargin_vectors
 import multimargin_vectors.store
-from multimargin_conformance.accuracy import accuracy
-from multimargin_conformance.adapters import resolve
-from multimargin_conformance.backend import Subject, distribution_version, live
+from multimargin_conformance.accuracy import accuracy, errors_by_group
+from multimargin_conformance.backend import Subject, distribution_version
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narrowed
 from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
@@ -26,8 +26,11 @@ from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale
-from multimargin_conformance.profiles import claim, find_profile, scope_of
-from multimargin_conformance.session import Result, Session, result_of
+from multimargin_conformance.isolation import Limits, started
+from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
+from multimargin_conformance.session import Result, Session, Settled, result_of
+from multimargin_conformance.shard_causes import leads
+from multimargin_conformance.sharding import Shard, record, shard_of, share
 from multimargin_conformance.verdicts import backend_data, behaviour, halves, verdict_of
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.rejection import rejecting_clause
@@ -59,63 +62,81 @@ def check(
     device: str = "",
     progress: Progress | None = None,
     expected_failures: Path | str | None = None,
+    limits: Limits | None = None,
+    shard: str = "",
 ) -> Report:
     """Check an implementation and return the report; never raises for what a live backend does.
 
     backend: a live object, or a string as on the command line. dtypes: out of the four names, to check fewer than the
     profile asks for. fail_fast: the first failure ends the run, the rest are skips. only: KEY=VALUE limits. select: a
-    glob over check ids, clause: clause ids or globs, by commas; both narrow the run and the claim. isolate: None or
-    False; worker processes are not part of this version. expected_failures: a file of known failures (expectations.py):
-    they keep their verdicts, and do not count for report.as_expected.
-    Raises ValueError for an unknown profile, dtype, limit, isolate=True or a wrong file of expected failures;
-    UnknownBackend or BackendNotStarted where a string does not lead to a backend.
+    glob over check ids, clause: clause ids or globs, by commas; both narrow the run and the claim. isolate: in a
+    process of its own (None: whatever is named by a string); limits: what that process may take.
+    expected_failures: a file of known failures (expectations.py): they keep their verdicts, and do not count for
+    report.as_expected. shard: part i/n of the run, for multimargin merge.
+    Raises ValueError for an unknown profile, dtype or limit, a wrong file of expected failures, or a live object with
+    isolate=True; UnknownBackend or BackendNotStarted where a string does not lead to a backend.
     """
     found = find_profile(profile)
-    if isolate:
-        raise ValueError("isolate=True, but this version runs every backend in the calling process")
+    part = shard_of(shard) if shard else None
+    if part and (fail_fast or expected_failures is not None):
+        raise ValueError("a shard with fail_fast or expected failures, but those are about a whole run")
     entries = load(expected_failures) if expected_failures is not None else ()
-    declared = started(backend, device)
-    under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
-    entries = in_force(entries, under_test.device, under_test.version)
-    scope = scope_of(found, under_test, dtypes, seed)
-    chosen = scope.dtypes
-    items = _selected(plan(scope), select, clause)
-    started_at = time.perf_counter()
-    session = Session(under_test, seed)
-    ran, complete = _run(items, session, fail_fast, progress, entries)
-    diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
+    guess = Scope(tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES)), found.gradient, Capabilities())
+    with started(backend, device, isolate, limits, _prepared(guess, select, clause)) as (declared, caller):
+        under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
+        entries = in_force(entries, under_test.device, under_test.version)
+        scope = scope_of(found, under_test, dtypes, seed)
+        planned = _selected(plan(scope), select, clause)
+        places = share(planned, part) if part else range(len(planned))
+        items = [planned[place] for place in places]
+        began = time.perf_counter()
+        session = Session(under_test, seed, caller=caller)
+        ran, complete = _run(items, session, fail_fast, progress, entries)
+        diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
     verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
+    own = {each.item.id: each.verdict.failure for each in ran if each.item.id in diagnosis.marks}
+    kept = {"shard": _record(part, places, len(planned), session, leads(diagnosis, own))} if part else {}
     figures = accuracy(session.samples) if not fail_fast else ()
-    limits = [f"only checks {text!r}" for text in (select, clause) if text]
+    observed = [behaviour(*key, answers) for key, answers in session.answers.items()]
+    narrow = [f"only checks {text!r}" for text in (select, clause) if text]
     return Report(
         backend=backend_data(under_test),
         profile=profile,
-        claim=", ".join([claim(found, under_test, chosen), *limits]),
+        claim=", ".join([claim(found, under_test, scope.dtypes), *narrow]),
         planned=len(items),
         verdicts=tuple(verdicts),
-        behaviours=(*(behaviour(*key, answers) for key, answers in session.answers.items()), *halves(figures)),
+        behaviours=(*observed, *(() if part else halves(figures))),
         accuracy=figures,
         causes=diagnosis.causes,
         sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
         complete=complete,
         environment=environment(),
-        options={"dtypes": list(chosen), "seed": seed, "fail_fast": fail_fast, "only": list(only)},
-        duration_s=time.perf_counter() - started_at,
+        options={"dtypes": list(scope.dtypes), "seed": seed, "fail_fast": fail_fast, "only": list(only), **kept},
+        duration_s=time.perf_counter() - began,
         stale=stale(entries, verdicts, plan(scope_of(found, declared, None, seed)), everything) if entries else (),
     )
 
 
-def started(backend: Any, device: str = "") -> Subject:
-    """Return a backend, a live object or a string as on the command line, ready to be called.
-
-    Raises UnknownBackend or BackendNotStarted where a string does not lead to a backend.
-    """
-    return resolve(backend, device=device) if isinstance(backend, str) else live(backend, device=device)
+def _prepared(scope: Scope, select: str, clause: str) -> Iterator[object]:
+    """Compute step by step what a run will need, as far as it does not depend on the backend."""
+    multimargin_vectors.load()
+    yield None
+    for item in _selected(plan(scope), select, clause) if scope.dtypes else ():
+        if item.prepare is not None:
+            yield item.prepare()
 
 
 def everything() -> list[Item]:
     """Return every check there is, whatever the backend and the profile."""
     return plan(Scope(ALL_DTYPES, True, Capabilities()))
+
+
+def _record(
+    part: Shard, places: Sequence[int], planned: int, session: Session, first: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what lets this part's report be merged with the others."""
+    behaviours = [session.places[key] for key in session.answers]
+    return {**record(part, places, planned, behaviours, errors_by_group(session.samples)), "leads": list(first)}
 
 
 def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
@@ -129,7 +150,9 @@ def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
     return chosen
 
 
-def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
+def replay(
+    case: str, backend: Any, *, device: str = "", isolate: bool | None = None, limits: Limits | None = None
+) -> list[Verdict]:
     """Run one case again and return its verdicts.
 
     case: a vector's id or the start of it, a file, REPORT#id (`cases.find_case`), or the id of a check. Raises
@@ -137,17 +160,22 @@ def replay(case: str, backend: Any, *, device: str = "") -> list[Verdict]:
     """
     check_id = case.count("/") == 3 and case.split("/")[0] in CLAUSES
     named = None if check_id else find_case(case)
-    under_test = started(backend, device)
-    scope = Scope(under_test.capabilities.dtypes, under_test.backward is not None, under_test.capabilities)
-    if named is None:
-        items = [i for i in plan(scope) if i.id == case]
-    elif named.vector is not None:
-        items = [i for i in plan(scope) if i.case == named.vector.id and named.part in ("", i.part)]
-    else:
-        items = list(_items_of(named, scope))
-    if check_id and not items:
+    with started(backend, device, isolate, limits) as (under_test, caller):
+        items = list(_replayed(case, named, scope_of(PROFILES["full"], under_test)))
+        return [each.verdict for each in _run(items, Session(under_test, caller=caller), False, None)[0]]
+
+
+def _replayed(case: str, named: Named | None, scope: Scope) -> Iterator[Item]:
+    """Yield the checks that a case, or the id of a check, stands for."""
+    if named is not None and named.vector is None:
+        yield from _items_of(named, scope)
+        return
+    vector = named.vector.id if named is not None and named.vector is not None else ""
+    part = named.part if named is not None else ""
+    chosen = [i for i in plan(scope) if i.id == case or (vector and i.case == vector and part in ("", i.part))]
+    if named is None and not chosen:
         raise UnknownCase(f"no check has the id {case!r}, or the backend declares that it is not for it")
-    return [each.verdict for each in _run(items, Session(under_test), False, None)[0]]
+    yield from chosen
 
 
 def _items_of(named: Named, scope: Scope) -> Iterator[Item]:
@@ -179,7 +207,8 @@ def _run(
     ran: list[Ran] = []
     stopped, complete = "", True
     with quiet():
-        for item in items:
+        for item in session.caller.ahead(items):
+            session.place = len(ran)
             try:
                 result = Result("skip", reason=stopped) if stopped else _guarded(item, session)
             except KeyboardInterrupt:
@@ -190,13 +219,24 @@ def _run(
                 stopped = "not run: an earlier check failed"
             if progress:
                 progress(len(ran), len(items))
+    for place, result in ({} if stopped else session.caller.late()).items():
+        verdict = marked(verdict_of(items[place], result, session.subject), entries)
+        ran[place] = Ran(items[place], result, verdict)
     return ran, complete
 
 
-def run_item(item: Item, session: Session) -> Verdict:
-    """Run one check; raises KeyboardInterrupt alone."""
-    with quiet():
-        return verdict_of(item, _guarded(item, session), session.subject)
+def run_some(items: Sequence[Item], session: Session) -> Iterator[Verdict]:
+    """Yield the verdicts of some of a run's checks, as they are run; raises KeyboardInterrupt alone."""
+    for item in session.caller.ahead(items):
+        with quiet():
+            verdict = verdict_of(item, _guarded(item, session), session.subject)
+        yield verdict
+
+
+def late_verdicts(items: Sequence[Item], session: Session) -> dict[str, Verdict]:
+    """Return, after all of some checks, the verdicts of those that turned out to be failures later, by id."""
+    late = session.caller.late()
+    return {items[place].id: verdict_of(items[place], result, session.subject) for place, result in late.items()}
 
 
 @contextmanager
@@ -210,9 +250,16 @@ def quiet() -> Iterator[None]:
 def _guarded(item: Item, session: Session) -> Result:
     """Run one item; what goes wrong here is the suite's own fault, since backends' errors are outcomes."""
     try:
-        return item.run(session)
+        return session.caller.settle(_result(item, session))
     except Exception as error:
         return Result("error", reason=f"the suite itself failed: {type(error).__name__}: {error}")
+
+
+def _result(item: Item, session: Session) -> Result:
+    try:
+        return item.run(session)
+    except Settled as settled:
+        return settled.result
 
 
 def _diagnosis(ran: Sequence[Ran], session: Session, scope: Scope) -> Diagnosis:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from multimargin_conformance.backend import Subject
+from multimargin_conformance.calling import Call, Caller, InProcess
 from multimargin_conformance.judge import Finding
-from multimargin_conformance.outcome import Observation, observe
+from multimargin_conformance.outcome import Observation
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures
-
-Arrays = dict[str, NDArray[Any] | None]
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,14 @@ class Result:
 
 
 PASS = Result("pass")
+
+
+class Settled(Exception):  # noqa: N818 (not an error: a result that needs no further calls)
+    """Ends an item with a result, from wherever it is known."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.reason)
+        self.result = result
 
 
 def result_of(finding: Finding | None) -> Result:
@@ -53,18 +59,21 @@ class Session:
     seed: int = 0
     samples: list[Sample] = field(default_factory=list)
     answers: dict[tuple[str, str, str, str], list[str]] = field(default_factory=dict)
+    place: int = 0  # of the item that runs
+    places: dict[tuple[str, str, str, str], int] = field(default_factory=dict)  # where each answer came first
+    caller: Caller = field(default=None)  # type: ignore[assignment] # the subject's own functions, unless given
+
+    def __post_init__(self) -> None:
+        if self.caller is None:
+            self.caller = InProcess(self.subject)
 
     def forward(self, case: Case, **replaced: NDArray[Any] | None) -> Observation:
         """Call forward with fresh writable copies of the arguments, or with the arrays given instead."""
-        return observe(
-            self.subject.forward, self._arrays(case, ("input", "target", "weight"), replaced), _options(case)
-        )
+        return self.caller.call(Call("loss", case, replaced))
 
     def backward(self, case: Case, **replaced: NDArray[Any] | None) -> Observation:
         """Call backward in the same way."""
-        assert self.subject.backward is not None
-        names = ("grad_output", "input", "target", "weight")
-        return observe(self.subject.backward, self._arrays(case, names, replaced), _options(case))
+        return self.caller.call(Call("gradient", case, replaced))
 
     def function(self, part: str) -> Callable[..., Observation]:
         """Return forward for the loss and backward for the gradient."""
@@ -72,17 +81,25 @@ class Session:
 
     def answered(self, behaviour: str, clause: str, part: str, dtype: str, answer: str) -> None:
         """Record an observed choice."""
-        known = self.answers.setdefault((behaviour, clause, part, dtype), [])
+        key = (behaviour, clause, part, dtype)
+        known = self.answers.setdefault(key, [])
+        self.places.setdefault(key, self.place)
         if answer not in known:
             known.append(answer)
 
-    def _arrays(self, case: Case, names: tuple[str, ...], replaced: Mapping[str, NDArray[Any] | None]) -> Arrays:
-        return {name: replaced[name] if name in replaced else _fresh(getattr(case, name)) for name in names}
+    def kept(self, part: str, case: Case, **replaced: NDArray[Any] | None) -> Observation:
+        """Make a call whose result will be looked at again, or overwritten, through the caller."""
+        return self.caller.call(Call(part, case, replaced, keep=True))
 
+    def reject(self, part: str, case: Case, valid: Case | None) -> Observation:
+        """Make a call that should be rejected, after a valid one."""
+        return self.caller.reject(None if valid is None else Call(part, valid), Call(part, case))
 
-def _fresh(array: NDArray[Any] | None) -> NDArray[Any] | None:
-    return None if array is None else np.array(array, order="C")
+    def needs(self, feature: str) -> None:
+        """End the item as skipped where the adapter does not offer a feature of the protocol."""
+        if feature not in self.caller.features:
+            raise Settled(Result("skip", reason=f"the adapter does not offer {feature} (PROTOCOL.md)"))
 
-
-def _options(case: Case) -> dict[str, Any]:
-    return {"p": case.p, "margin": case.margin, "reduction": case.reduction}
+    def offers(self, feature: str) -> bool:
+        """Return whether the adapter offers a feature of the protocol."""
+        return feature in self.caller.features

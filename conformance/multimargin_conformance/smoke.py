@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimargin_conformance.backend import Subject
+from multimargin_conformance.calling import Caller
 from multimargin_conformance.capabilities import ALL_DTYPES
 from multimargin_conformance.judge import no_result
 from multimargin_conformance.outcome import Observation, Raised, Returned
@@ -58,9 +59,12 @@ class Sanity:
     tried: str
 
 
-def smoke(subject: Subject, probes: Sequence[Probe] | None = None) -> Sanity:
-    """Return whether an adapter is sane, by the first thing that is not; never raises for what a backend does."""
-    session = Session(subject)
+def smoke(subject: Subject, probes: Sequence[Probe] | None = None, caller: Caller | None = None) -> Sanity:
+    """Return whether an adapter is sane, by the first thing that is not; never raises for what a backend does.
+
+    caller: how it is called, where it runs in another process.
+    """
+    session = Session(subject) if caller is None else Session(subject, caller=caller)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         found = (message for probe in probes or PROBES for message in probe.run(session))

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend
+from multimargin_conformance.calling import Caller
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item
 from multimargin_conformance.expectations import (
@@ -26,9 +28,10 @@ from multimargin_conformance.expectations import (
     matches_nothing,
     passes,
 )
+from multimargin_conformance.isolation import Limits, started
 from multimargin_conformance.profiles import find_profile, scope_of
 from multimargin_conformance.pytest_plugin import BEHAVIOUR
-from multimargin_conformance.runner import everything, run_item, started
+from multimargin_conformance.runner import everything, late_verdicts, run_some
 from multimargin_conformance.session import Session
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reports import Verdict
@@ -40,20 +43,31 @@ MOST_LINES = 20  # of one message
 
 @dataclass(frozen=True)
 class Run:
-    """What is checked: the backend, the planned checks, and the expected failures that are for it.
+    """What is checked: the backend, how it is called, the planned checks, and the expected failures that are for it.
 
     whole: what would have been planned without --multimargin-dtype.
     """
 
     subject: Subject
+    caller: Caller
     items: Sequence[Item]
     whole: Sequence[Item]
     entries: Sequence[Entry]
 
-    def verdicts(self, items: Sequence[Item], session: Session) -> Iterator[Verdict]:
+    def session(self) -> Session:
+        """Return a session of its own for one test."""
+        return Session(self.subject, caller=self.caller)
+
+    def each(self, items: Sequence[Item], session: Session) -> Iterator[Verdict]:
         """Yield the verdict of each check, as it is run."""
-        for item in items:
-            yield marked(run_item(item, session), self.entries)
+        for verdict in run_some(items, session):
+            yield marked(verdict, self.entries)
+
+    def all(self, items: Sequence[Item], session: Session) -> list[Verdict]:
+        """Return the verdicts of all checks, with what became known when the last one had run."""
+        verdicts = list(self.each(items, session))
+        late = late_verdicts(items, session)
+        return [marked(late[v.id], self.entries) if v.id in late else v for v in verdicts]
 
 
 def prepare(config: pytest.Config) -> Run:
@@ -64,12 +78,16 @@ def prepare(config: pytest.Config) -> Run:
     profile = find_profile(config.getoption("multimargin_profile"))
     file = config.getoption("multimargin_expected_failures")
     entries = load(file) if file else ()
-    under_test = started(config.getoption("multimargin_backend"), config.getoption("multimargin_device"))
+    backend, device, isolate = (config.getoption(f"multimargin_{name}") for name in ("backend", "device", "isolate"))
+    limits = Limits(config.getoption("multimargin_timeout"), python=config.getoption("multimargin_python"))
+    running = ExitStack()
+    config.add_cleanup(running.close)
+    under_test, caller = running.enter_context(started(backend, device, isolate, limits))
     entries = in_force(entries, under_test.device, under_test.version)
     items = plan(scope_of(profile, under_test, config.getoption("multimargin_dtype") or None))
     if not items:
         raise ValueError(f"nothing to check: the backend declares none of what profile {profile.name} asks for")
-    return Run(under_test, items, plan(scope_of(profile, under_test)), entries)
+    return Run(under_test, caller, items, plan(scope_of(profile, under_test)), entries)
 
 
 class Suite(pytest.File):
@@ -135,8 +153,8 @@ class Cell(pytest.Item):
 
     def runtest(self) -> None:
         """Run the checks; fail, or xfail where all that failed was expected or is a SHOULD."""
-        session = Session(self.run.subject)
-        verdicts = list(self.run.verdicts(self.items, session))
+        session = self.run.session()
+        verdicts = self.run.all(self.items, session)
         for (name, clause, part, dtype), answers in session.answers.items():
             key = f"{BEHAVIOUR}{clause} {name}, {part}, {dtype}"
             self.user_properties.append((one_line(key), one_line(", ".join(answers))))
@@ -187,13 +205,13 @@ class ExpectedFailure(pytest.Item):
         matched = [item for item in self.run.items if self.entry.covers(item)]
         if not matched:
             pytest.fail(matches_nothing(self.entry), pytrace=False)
-        session, failed = Session(self.run.subject), False
-        for verdict in self.run.verdicts(matched, session):
+        session, failed = self.run.session(), False
+        for verdict in self.run.each(matched, session):
             failed = failed or verdict.status != "pass"
             if self.entry.excuses(verdict):
                 return
         others = [item for item in self.run.items if self.entry.reaches(item) and not self.entry.covers(item)]
-        if failed or any(self.entry.excuses(verdict) for verdict in self.run.verdicts(others, session)):
+        if failed or any(self.entry.excuses(verdict) for verdict in self.run.each(others, session)):
             return  # where it fails in another way, that failure is another test's
         pytest.fail(passes(self.entry, len(matched)), pytrace=False)
 

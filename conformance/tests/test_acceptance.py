@@ -98,7 +98,7 @@ def test_report_is_written_and_read(tmp_path: Path):
         (("check", "reference", "--profile", "best"), 2, "profile 'best', but should be one of core"),
         (("check", "reference", "--dtype", "float8"), 2, "dtype 'float8'"),
         (("check", "reference", "--clause", "NOTHING-1"), 2, "no check matches"),
-        (("check", "reference", "--isolate"), 2, "isolate=True"),
+        (("check", "cmd:./adapter", "--no-isolate"), 2, "is a program"),
         (("check", "py:no_module_of_this_name:f"), 3, "ModuleNotFoundError"),
         (("check", "py:math:pi"), 3, "neither callable"),
         (("check", "py:math:no_attribute"), 3, "has no 'no_attribute'"),

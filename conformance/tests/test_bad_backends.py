@@ -331,7 +331,7 @@ OBJECTS: dict[str, Any] = {
     "a name that raises": type("P", (Kernel,), {"name": raising_property(RuntimeError("no"))})(raising(ValueError)),
     "a forward that ends the process": type("P", (), {"forward": raising_property(SystemExit(0))})(),
     "attributes that raise": type("P", (), {"__getattr__": lambda _self, _name: 1 / 0})(),
-    "capabilities of another type": SimpleNamespace(forward=multi_margin_loss, capabilities={"p": (1,)}),
+    "capabilities of another type": SimpleNamespace(forward=multi_margin_loss, capabilities={"p": (7,)}),
     "a forward without keywords": SimpleNamespace(forward=lambda _input, _target: 0.0),
     "a builtin": builtins.len,
     "a module": os,

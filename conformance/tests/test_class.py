@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,22 @@ def test_nothing_is_left_behind() -> None:
     before = logging.root.manager.disable
     check("torch-reference", profile="torch", clause="CLASS-7")
     assert logging.root.manager.disable == before
+
+
+def test_a_crash_in_a_check_of_the_class_costs_that_check_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (
+        "import os, torch\nfrom torch.nn.functional import multi_margin_loss\n"
+        "def loss(input, target, **options):\n"
+        "    if options['p'] == 2 and torch._C._functorch.peek_interpreter_stack() is not None:\n        os.abort()\n"
+        "    return multi_margin_loss(input, target, **options)\n"
+    )
+    (tmp_path / "aborts.py").write_text(text, encoding="utf-8")
+    found = check("torch:aborts:loss", profile="torch", clause="CLASS-6", dtypes=["float32"])
+    assert found.valid
+    assert {v.clause for v in found.failures} == {"CLASS-6"}
+    messages = [v.failure.message for v in found.failures if v.failure]
+    assert all("crashed: the process was ended by SIGABRT" in m for m in messages)
+    assert found.counts["pass"] > len(messages) > 0

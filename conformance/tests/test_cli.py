@@ -103,7 +103,13 @@ def test_a_backend_that_ends_the_process_is_1(run: Run) -> None:
     ("words", "message"),
     [
         (("check", "nothing"), "no backend 'nothing'"),
-        (("check", "cmd:./adapter"), "no backend 'cmd:./adapter'"),
+        (("check", "cmd:"), "cmd:./adapter"),
+        (("check", "cmd:'"), "cannot be split"),
+        (("check", "cmd:./adapter", "--no-isolate"), "is a program"),
+        (("check", "reference", "--timeout", "0"), "timeout 0"),
+        (("check", "reference", "--shard", "3/2"), "'3/2'"),
+        (("check", "reference", "--shard", "1/2", "-j", "2"), "-j with --shard"),
+        (("merge", "clikernels.py"), "clikernels.py"),
         (("check", "py:clikernels"), "py:module:attr"),
         (("check", "reference", "--profile", "torch"), "profile 'torch' is for functions over tensors"),
         (("check", "reference", "--profile", "everything"), "core, training, half, torch, full"),
@@ -112,7 +118,6 @@ def test_a_backend_that_ends_the_process_is_1(run: Run) -> None:
         (("check", "reference", "--only", "colour=red"), "colour=red"),
         (("check", "reference", "--clause", "NOTHING-1"), "no check matches"),
         (("check", "reference", "-k", "nothing"), "no check matches"),
-        (("check", "reference", "--isolate"), "isolate"),
         (("check", "reference", "--seed", "x"), "x"),
         (("check", "reference", "--surprise"), "--surprise"),
         (("check",), "BACKEND"),
@@ -151,7 +156,7 @@ def test_a_backend_that_cannot_be_started_is_3(run: Run, command: str, backend: 
 
 
 def test_an_interrupted_run_is_4(run: Run) -> None:
-    result = run("check", "py:clikernels:interrupted", *QUICK)
+    result = run("check", "py:clikernels:interrupted", "--no-isolate", *QUICK)
     assert result.exit_code == 4
     assert "INVALID" in result.stdout
 
@@ -235,7 +240,7 @@ def test_an_ambiguous_replay_is_2(run: Run) -> None:
 
 
 def test_a_replay_that_was_interrupted_is_4(run: Run) -> None:
-    result = run("replay", load()[0].id, "--backend", "py:clikernels:interrupted")
+    result = run("replay", load()[0].id, "--backend", "py:clikernels:interrupted", "--no-isolate")
     assert result.exit_code == 4
 
 
@@ -315,3 +320,34 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run(command, shell=True, check=True, **options)
     assert done.stdout.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_shards_merge_to_one_report(run: Run) -> None:
+    for part in ("1/2", "2/2"):
+        assert run("check", "reference", "--clause", "VALUE-[17]", "--shard", part, "--output", part[0]).exit_code == 0
+    merged = run("merge", "1/report.json", "2/report.json", "--output", "both")
+    assert merged.exit_code == 0
+    whole = run("check", "reference", "--clause", "VALUE-[17]", "-j", "2")
+    assert whole.exit_code == 0
+    assert merged.stdout.splitlines()[1:-1] == whole.stdout.splitlines()[1:]  # but for the time and the file
+    assert read(Path("both/report.json")).conformant
+
+
+def test_one_shard_is_not_a_run(run: Run) -> None:
+    run("check", "reference", *QUICK, "--shard", "1/2", "--output", "one")
+    result = run("merge", "one/report.json")
+    assert result.exit_code == USAGE
+    assert "shards 2/2 are missing" in one_line(result)
+
+
+def test_what_a_backend_wrote_before_it_ended_cannot_steer_the_terminal(run: Run) -> None:
+    Path("steers.py").write_text("import os; os.write(2, b'\\x1b[2Jbye'); os._exit(5)", encoding="utf-8")
+    result = run("check", "py:steers:forward", "--isolate", *QUICK)
+    assert result.exit_code == NOT_STARTED
+    assert "\\x1b[2Jbye" in one_line(result)
+
+
+def test_a_program_is_checked_by_its_command(run: Run) -> None:
+    result = run("check", "cmd:no-such-program --option", *QUICK)
+    assert result.exit_code == NOT_STARTED
+    assert "no-such-program: No such file" in one_line(result)

@@ -49,11 +49,22 @@ def test_the_wheel_holds_each_package_and_its_type_marker(wheel: list[str], pack
     assert {f"{package}/__init__.py", f"{package}/py.typed"} <= set(wheel)
 
 
+def test_the_wheel_holds_what_scaffold_writes(wheel: list[str]) -> None:
+    folder = "multimargin_conformance/templates"
+    losses = {f"{folder}/python/loss.py", f"{folder}/cpp/loss.cpp", f"{folder}/javascript/loss.mjs"}
+    assert losses <= set(wheel)
+    assert {f"{folder}/cpp/{name}" for name in ("Makefile", "README.md", "adapter.cpp", "json.hpp")} <= set(wheel)
+
+
 def test_the_wheel_holds_the_data(wheel: list[str]) -> None:
     vectors = {name for name in wheel if name.startswith("multimargin_vectors/data/")}
     assert {"multimargin_vectors/data/manifest.json", "multimargin_vectors/data/VALUE.json"} <= vectors
     schemas = {name for name in wheel if name.endswith(".schema.json")}
-    assert schemas == {"multimargin_vectors/vectors.schema.json", "multimargin_reports/report.schema.json"}
+    assert schemas == {
+        "multimargin_vectors/vectors.schema.json",
+        "multimargin_reports/report.schema.json",
+        "multimargin_conformance/protocol.schema.json",
+    }
 
 
 def test_the_wheel_holds_no_tests_and_the_license(wheel: list[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from multimargin_conformance.backend import live
+from multimargin_conformance.calling import InProcess
 from multimargin_conformance.checks.item import Item
 from multimargin_conformance.judge import Finding
 from multimargin_conformance.session import PASS, Result
@@ -22,6 +23,7 @@ pytest.importorskip("hatchling", reason="hatchling builds the wheel; it is in mu
 ROOT = Path(__file__).resolve().parents[2]
 FEW = "VALUE-7 or GRADIENT-4-kink"
 KERNEL = """
+import os
 from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
 
 class Kernel:
@@ -39,6 +41,12 @@ class Shapes(Kernel):
     def forward(self, input, target, **options):
         result = super().forward(input, target, **options)
         return result.reshape((1, *result.shape)) if input.shape[-1:] == (1,) else result
+
+class Crashing(Kernel):
+    def forward(self, input, target, **options):
+        if input.shape[-1] == 1:
+            os.abort()
+        return super().forward(input, target, **options)
 
 def hostile(*arguments, **options):
     raise ValueError("\\x1b[2J\\n=== 100 passed ===")
@@ -130,6 +138,13 @@ def test_a_third_partys_ci(run: Run, site: Path) -> None:
     assert "1 failed" in last(done)
 
 
+def test_a_crash_costs_its_own_tests_alone(run: Run) -> None:
+    done = suite(run, ":Crashing", "--multimargin-timeout", "20", select="VALUE-6 or VALUE-7")
+    assert done.returncode == 1
+    assert "crashed: the process was ended by SIGABRT" in done.stdout
+    assert " 2 failed, 4 passed" in last(done)
+
+
 def test_runxfail_fails_what_is_known(run: Run, site: Path) -> None:
     done = suite(run, ":Faulty", "--runxfail", *expected(site, "VALUE-7"))
     assert done.returncode == 1
@@ -168,7 +183,11 @@ def cell(clause: str, *results: Result) -> Cell:
         for k, result in enumerate(results)
     ]
     made: Cell = object.__new__(Cell)
-    made.run, made.items, made.user_properties = Run_(live(print), checks, checks, ()), checks, []
+    made.run, made.items, made.user_properties = (
+        Run_(live(print), InProcess(live(print)), checks, checks, ()),
+        checks,
+        [],
+    )
     return made
 
 

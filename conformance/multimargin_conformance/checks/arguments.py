@@ -6,6 +6,7 @@ neither are the numbers 0 to 2 as reductions, which name the three in PyTorch's 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,8 +23,24 @@ from multimargin_reference.expectation import expected_values
 from multimargin_reference.formats import DTYPES
 
 NAN, INF = float("nan"), float("inf")
-P = (None, "", "one", "mean", 1 + 2.0**-40, 2 - 2.0**-40, 1e9, 1e300, -2, -0.0, 2**31, 2**32 + 2, 2**64 + 1)
-P_LIVE = (NAN, INF, -INF)  # not JSON: asked of backends in this process only
+P = (
+    None,
+    "",
+    "one",
+    "mean",
+    1 + 2.0**-40,
+    2 - 2.0**-40,
+    1e9,
+    1e300,
+    -2,
+    -0.0,
+    2**31,
+    2**32 + 2,
+    2**64 + 1,
+    NAN,
+    INF,
+    -INF,
+)
 REDUCTION = (None, "Mean", "MEAN", " mean", "mean\n", "means", "nonexistent", "sum,mean", "avg", "0", "1", 3, 7, -1)
 TEXTS = {"1": 1, "2": 2}  # text is no number: rejected, or taken for the number that it names
 CLAUSES = {"REJECT-1": ["p of other types"], "REJECT-2": ["reductions of other types"]}
@@ -34,7 +51,7 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype in scope.dtypes:
         if not calls(scope, dtype):
             continue
-        for p in (*P, *P_LIVE):
+        for p in P:
             yield _rejecting(scope, "REJECT-1", dtype, "p", p)
         for reduction in REDUCTION:
             yield _rejecting(scope, "REJECT-2", dtype, "reduction", reduction)
@@ -62,6 +79,8 @@ def _rejecting(scope: Scope, clause: str, dtype: str, argument: str, value: Any)
     replaced: dict[str, Any] = {argument: value}
 
     def run(session: Session) -> Result:
+        if not _has_usual_type(argument, value):
+            session.needs("types")
         for case in calls(scope, dtype):
             session.forward(case)  # a valid call of these shapes comes first: what was fine before proves nothing
             if finding := judge_rejection(session.forward(replace(case, **replaced)), clause):
@@ -70,6 +89,12 @@ def _rejecting(scope: Scope, clause: str, dtype: str, argument: str, value: Any)
         return PASS
 
     return Item(_id(clause, dtype, argument, value), clause, dtype, "loss", run)
+
+
+def _has_usual_type(argument: str, value: Any) -> bool:
+    """Whether a language that fixes the types of arguments can be given the value: a finite number, or a text."""
+    number = isinstance(value, int | float) and math.isfinite(value)
+    return number if argument == "p" else isinstance(value, str)
 
 
 def _id(clause: str, dtype: str, argument: str, value: Any) -> str:
@@ -81,6 +106,7 @@ def _text(scope: Scope, dtype: str, text: str, number: int) -> Item:
     """A string that names a valid p: an error, or that p's result."""
 
     def run(session: Session) -> Result:
+        session.needs("types")
         for case in calls(scope, dtype):
             if not case.target.size:
                 continue  # what an empty batch gives has clauses of its own

@@ -28,11 +28,16 @@ def items(scope: Scope) -> Iterator[Item]:
                     yield _item(clause, dtype, reduction, p)
 
 
+def again(case: Case, part: str) -> bool:
+    """Whether a call is the loss of an empty batch, which may be right by luck."""
+    return part == "loss" and case.input.ndim == 2 and not case.target.size and case.reduction != "none"
+
+
 def rounds(session: Session, case: Case, part: str) -> Iterator[int]:
     """Yield once, and for the loss of an empty batch again and again, with memory used and freed before each time."""
-    again = part == "loss" and case.input.ndim == 2 and not case.target.size and case.reduction != "none"
-    for number in range(ROUNDS if again else 1):
-        if again:
+    many = again(case, part)
+    for number in range(ROUNDS if many else 1):
+        if many:
             _dirty(session, case.dtype, case.reduction, int(case.p), number)
         yield number
 

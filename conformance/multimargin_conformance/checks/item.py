@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from multimargin_conformance.calling import Arrays
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.integration import Integration
 from multimargin_conformance.session import Result, Session
@@ -43,7 +44,9 @@ class Item:
     case: the vector's id, "" when the check makes its own calls. part: "loss" or "gradient". also: further clauses
     that a failure would break. kind: what sort of check it is, in a word: under pytest there is one test a clause,
     dtype and kind. call: gives the call, where the check is one call and what is legal for it; None where it is more,
-    such as one call after another.
+    such as one call after another. calls: the calls that `run` always makes, in order, where it makes no others: a
+    worker may be sent them before they are waited for. Each is a case and the arrays that replace its own. prepare:
+    computes what is legal, and keeps it, where that takes time and needs no backend.
     """
 
     id: str
@@ -55,3 +58,5 @@ class Item:
     also: tuple[str, ...] = ()
     kind: str = "calls"
     call: Callable[[], Case] | None = None
+    calls: Callable[[], Sequence[tuple[Case, Arrays]]] | None = None
+    prepare: Callable[[], object] | None = None

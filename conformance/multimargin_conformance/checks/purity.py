@@ -51,7 +51,9 @@ def _item(clause: str, dtype: str, vector: Vector, part: str, test: Test) -> Ite
     def run(session: Session) -> Result:
         return result_of(test(session, vector, part))
 
-    return Item(f"{clause}/{dtype}/{vector.id}/{part}", clause, dtype, part, run, vector.id)
+    known = PREPARED.get(clause)
+    prepare = None if known is None else lambda: known(vector, part)
+    return Item(f"{clause}/{dtype}/{vector.id}/{part}", clause, dtype, part, run, vector.id, prepare=prepare)
 
 
 def expected_part(case: Vector | Values, part: str) -> Enclosures:
@@ -65,7 +67,9 @@ def expected_part(case: Vector | Values, part: str) -> Enclosures:
 
 def _arguments_unchanged(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-1: also for arguments that are views of a larger array."""
-    arrays = {name: _framed(array) for name, array in _arrays(vector.case, part).items()}
+    session.needs("digests")
+    around = _framed if session.offers("layouts") else _unframed
+    arrays = {name: around(array) for name, array in _arrays(vector.case, part).items()}
     frames = {name: pair[0] for name, pair in arrays.items()}
     before = {name: frame.tobytes() for name, frame in frames.items()}
     observation = session.function(part)(vector.case, **{name: pair[1] for name, pair in arrays.items()})
@@ -160,15 +164,16 @@ def _changed_expectation(vector_id: str, part: str, name: str) -> Enclosures:
 def _result_stays(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-4: a returned result is the caller's: later calls do not change it, nor does it change later calls."""
     arrays = {name: array.copy() for name, array in _arrays(vector.case, part).items()}
-    first = session.function(part)(vector.case, **arrays)
+    session.needs("held")
+    first = session.kept(part, vector.case, **arrays)
     session.function(part)(_disturbance(vector.case))
     for array in arrays.values():
         array[...] = 1
-    finding = judge(part, first, expected_part(vector, part), "looked at again after another call")
-    if finding or not isinstance(first.outcome, Returned):
+    session.caller.write({**arrays})
+    later = session.caller.now(first)
+    if finding := judge(part, later, expected_part(vector, part), "looked at again after another call"):
         return finding
-    if first.outcome.value.flags.writeable:
-        first.outcome.value[...] = 77
+    session.caller.fill(first, 77)
     again = session.function(part)(vector.case)
     finding = judge(part, again, expected_part(vector, part), "after the caller overwrote an earlier result")
     return finding or _not_an_argument(session, vector.case, part)
@@ -187,6 +192,7 @@ def _not_an_argument(session: Session, case: Case, part: str) -> Finding | None:
 
 def _layout(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-5: strides, order, direction and alignment of the arguments do not matter."""
+    session.needs("layouts")
     for name, layout in LAYOUTS.items():
         arrays = {key: layout(array) for key, array in _arrays(vector.case, part).items()}
         observation = session.function(part)(vector.case, **arrays)
@@ -197,7 +203,7 @@ def _layout(session: Session, vector: Vector, part: str) -> Finding | None:
 
 def _zero_strides(session: Session, vector: Vector, part: str) -> Finding | None:
     """One argument at a time is a broadcast view, so that each row still has a result of its own."""
-    for name in (*_arrays(vector.case, part), *([CLASSES] if vector.case.margin else [])):  # margin 0: kinks
+    for name in _broadcast(vector, part):
         case = constant(vector.case, name)
         argument = "input" if name == CLASSES else name
         observation = session.function(part)(case, **{argument: getattr(case, argument)})
@@ -207,6 +213,10 @@ def _zero_strides(session: Session, vector: Vector, part: str) -> Finding | None
     return None
 
 
+def _broadcast(vector: Vector, part: str) -> list[str]:
+    return [*_arrays(vector.case, part), *([CLASSES] if vector.case.margin else [])]  # margin 0: kinks
+
+
 @cache
 def _constant_expectation(vector_id: str, part: str, name: str) -> Enclosures:
     return expected_part(expected_values(constant(multimargin_vectors.by_id()[vector_id].case, name)), part)
@@ -214,6 +224,7 @@ def _constant_expectation(vector_id: str, part: str, name: str) -> Enclosures:
 
 def _read_only(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-6: arguments that cannot be written to are accepted."""
+    session.needs("layouts")
     arrays = {name: read_only(array) for name, array in _arrays(vector.case, part).items()}
     return judge(
         part, session.function(part)(vector.case, **arrays), expected_part(vector, part), "read-only arguments"
@@ -253,6 +264,12 @@ def _framed(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return frame, middle
 
 
+def _unframed(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return a copy as its own frame."""
+    copy = array.copy()
+    return copy, copy
+
+
 TESTS: dict[str, Test] = {
     "PURITY-1": _arguments_unchanged,
     "PURITY-2": _repeatable,
@@ -260,5 +277,9 @@ TESTS: dict[str, Test] = {
     "PURITY-4": _result_stays,
     "PURITY-5": _layout,
     "PURITY-6": _read_only,
+}
+PREPARED: dict[str, Callable[[Vector, str], object]] = {
+    "PURITY-3": lambda vector, part: [_changed_expectation(vector.id, part, n) for n in _one_changed(vector, part)],
+    "PURITY-5": lambda vector, part: [_constant_expectation(vector.id, part, n) for n in _broadcast(vector, part)],
 }
 CLAUSES = {clause: [(test.__doc__ or "").split(":", 1)[1].strip()] for clause, test in TESTS.items()}

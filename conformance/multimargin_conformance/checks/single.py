@@ -49,10 +49,15 @@ def _judged(session: Session, case: Case, usual: Case, part: str, scope: Scope) 
 
 
 def judge_refused(session: Session, case: Case, part: str, clause: str) -> Finding | None:
-    """Judge a call that must be rejected; a valid one comes first: shapes that were fine before prove nothing."""
-    if clause in TARGET_RANGE:
-        session.function(part)(replace(case, target=np.clip(case.target, 0, case.input.shape[-1] - 1)))
-    return judge_rejection(session.function(part)(case), clause)
+    """Judge a call that must be rejected."""
+    return judge_rejection(session.reject(part, case, in_range(case, clause)), clause)
+
+
+def in_range(case: Case, clause: str) -> Case | None:
+    """Return the valid call that comes before one with a target out of range: a shape that was fine proves nothing."""
+    if clause not in TARGET_RANGE:
+        return None
+    return replace(case, target=np.clip(case.target, 0, case.input.shape[-1] - 1))
 
 
 def part_of(values: Values, part: str) -> Enclosures:

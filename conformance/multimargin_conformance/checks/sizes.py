@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import LAYOUTS, read_only
 from multimargin_conformance.judge import Finding, call_text, judge
@@ -84,14 +84,12 @@ def _item(plan: Plan, part: str) -> Item:
     clause = "SHAPE-5" if tall else "SHAPE-4"
     also = ("GRADIENT-11", "GRADIENT-9") if part == "gradient" else ("VALUE-9",)
 
+    def calls() -> list[tuple[Case, Arrays]]:
+        return [(call(plan), _ordered(plan, part))]
+
     def run(session: Session) -> Result:
         case, expected = call(plan), expectation(plan)
-        order = ORDERS[plan.number % len(ORDERS)]
-        names = ("input", "target", "weight", "grad_output") if part == "gradient" else ("input", "target", "weight")
-        given = {name: getattr(case, name) for name in names}
-        replaced: dict[str, NDArray[Any] | None] = {
-            name: order(array) for name, array in given.items() if order is not None and array is not None
-        }
+        replaced = _ordered(plan, part)
         enclosures = expected.loss if part == "loss" else expected.gradient
         assert enclosures is not None
         finding = judge(part, session.function(part)(case, **replaced), enclosures, f"a grid of {plan.name}")
@@ -100,7 +98,25 @@ def _item(plan: Plan, part: str) -> Item:
         )
 
     name = f"{clause}/{plan.dtype}/sizes-{plan.name}/{part}"
-    return Item(name, clause, plan.dtype, part, run, also=also, kind="sizes", call=lambda: call(plan))
+    return Item(
+        name,
+        clause,
+        plan.dtype,
+        part,
+        run,
+        also=also,
+        kind="sizes",
+        call=lambda: call(plan),
+        calls=calls,
+        prepare=lambda: expectation(plan),
+    )
+
+
+def _ordered(plan: Plan, part: str) -> Arrays:
+    """Return the arguments in the memory layout whose turn it is; none where they are to be plain copies."""
+    order, case = ORDERS[plan.number % len(ORDERS)], call(plan)
+    given = {name: getattr(case, name) for name in ARGUMENTS[part]}
+    return {name: order(array) for name, array in given.items() if order is not None and array is not None}
 
 
 @cache

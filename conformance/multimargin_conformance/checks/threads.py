@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from multimargin_conformance import calling
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.purity import chosen, expected_part
 from multimargin_conformance.checks.sizes import call as planned_call
 from multimargin_conformance.checks.sizes import expectation as plan_values
 from multimargin_conformance.checks.sizes import plans
 from multimargin_conformance.judge import Finding, judge
+from multimargin_conformance.outcome import Observation
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures
@@ -53,11 +55,25 @@ def items(scope: Scope) -> Iterator[Item]:
 
 def _item(dtype: str, part: str, name: str, calls: list[Call]) -> Item:
     def run(session: Session) -> Result:
+        session.needs("threads")
+        elsewhere = session.caller.threads([calling.Call(part, c.case) for c in calls], THREADS, ROUNDS)
+        if elsewhere is not None:
+            return result_of(_first_finding(calls, elsewhere, part))
         with _switching_often(), ThreadPoolExecutor(THREADS) as pool:
             findings = list(pool.map(lambda k: _thread(session, calls, part, k), range(THREADS)))
         return result_of(next((f for f in findings if f), None))
 
     return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run, kind="threads")
+
+
+def _first_finding(calls: list[Call], seen: list[list[Observation]], part: str) -> Finding | None:
+    """Judge everything that a worker's own threads saw."""
+    for call, observations in zip(calls, seen, strict=True):
+        why = f"{THREADS} threads call at once; {call.name}"
+        for observation in observations:
+            if finding := judge(part, observation, call.expected, why):
+                return finding
+    return None
 
 
 def _thread(session: Session, calls: list[Call], part: str, offset: int) -> Finding | None:

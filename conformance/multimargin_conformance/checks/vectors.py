@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 import multimargin_vectors
-from multimargin_conformance.checks.empty import rounds
+from multimargin_conformance.calling import Arrays
+from multimargin_conformance.checks.empty import again, rounds
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.single import judge_refused, part_of
+from multimargin_conformance.checks.single import in_range, judge_refused, part_of
 from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.outcome import Observation, Raised, Returned
 from multimargin_conformance.session import PASS, Result, Sample, Session, result_of
+from multimargin_reference.case import Case
 from multimargin_reference.expectation import Choice, Rejection, Values, expected_values
 from multimargin_vectors import Vector
 
@@ -54,6 +56,11 @@ def vector_items(vector: Vector, scope: Scope) -> Iterator[Item]:
 
 def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> Item:
     clause, *also = clauses
+    case = vector.case
+    valid = in_range(case, vector.expected.clause) if isinstance(vector.expected, Rejection) else None
+
+    def calls() -> list[tuple[Case, Arrays]]:
+        return [(made, {}) for made in (valid, case) if made is not None]
 
     def run(session: Session) -> Result:
         if isinstance(vector.expected, Rejection):
@@ -68,7 +75,8 @@ def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> 
         return _judge_values(session, vector, part, observation, scope)
 
     name, kind = f"{clause}/{vector.dtype}/{vector.id}/{part}", KINDS.get(vector.tier, vector.tier)
-    return Item(name, clause, vector.dtype, part, run, vector.id, tuple(also), kind, lambda: vector.case)
+    fixed = None if again(case, part) else calls
+    return Item(name, clause, vector.dtype, part, run, vector.id, tuple(also), kind, lambda: case, fixed)
 
 
 def _values(vector: Vector) -> Values:

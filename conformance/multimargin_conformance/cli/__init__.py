@@ -19,6 +19,8 @@ COMMANDS = {  # name: module and attribute
     "explain": "explain:explain",
     "smoke": "smoke:smoke",
     "update-expectations": "expectations:update_expectations",
+    "merge": "merge:merge",
+    "scaffold": "scaffold:scaffold",
     "backends": "listing:backends",
     "clauses": "listing:clauses",
     "selftest": "selftest:selftest",

@@ -17,7 +17,9 @@ class Stop(click.ClickException):
     """End with one clear line on stderr and an exit status."""
 
     def __init__(self, message: str, status: int) -> None:
-        super().__init__(" ".join(message.split()))
+        from multimargin_reports.content import printable
+
+        super().__init__(printable(" ".join(message.split())))
         self.exit_code = status  # type: ignore[misc] # click declares it on the class
 
 
@@ -29,6 +31,8 @@ def started(run: Callable[[], T]) -> T:
         return run()
     except (UnknownBackend, UnknownCase, ValueError) as error:
         raise Stop(str(error), USAGE) from error
+    except KeyboardInterrupt as error:
+        raise Stop("interrupted before there was anything to report", INVALID) from error
     except BackendNotStarted as error:
         raise Stop(f"the backend could not be started: {error}", NOT_STARTED) from error
 

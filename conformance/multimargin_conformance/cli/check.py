@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 @click.option("-k", "select", default="", metavar="GLOB", help="Only checks whose id matches.")
 @click.option("--clause", default="", metavar="ID", help="Only checks of this clause; globs and commas work.")
 @click.option("--seed", default=0, show_default=True, help="Seed, recorded in the report.")
-@click.option("--isolate/--no-isolate", default=None, help="This version runs every backend in this process.")
+@click.option("--isolate/--no-isolate", default=None, help="Run BACKEND in a process of its own (the default) or not.")
+@click.option("--python", default="", metavar="INTERPRETER", help="Run BACKEND under this Python (3.9+, NumPy).")
+@click.option("--timeout", default=30.0, show_default=True, metavar="S", help="Seconds for one call.")
+@click.option("-j", "jobs", type=click.IntRange(1, 256), default=1, metavar="N", help="So many processes at once.")
+@click.option("--shard", default="", metavar="I/N", help="Part I of N of the run, for multimargin merge.")
+@click.option("--validate-protocol", "validate", is_flag=True, help="Check every line against the published schema.")
 @click.option("-x", "fail_fast", is_flag=True, help="Stop at the first failure.")
 @click.option(
     "--expected-failures",
@@ -36,21 +41,42 @@ if TYPE_CHECKING:
 def check(backend: str, output: Path | None, formats: str, dtypes: tuple[str, ...], **options: Any) -> None:
     """Check BACKEND clause by clause.
 
-    BACKEND is a shipped name (multimargin backends), py:module:attr or torch:module:attr.
+    BACKEND is a shipped name (multimargin backends), py:module:attr, torch:module:attr or cmd:./adapter (PROTOCOL.md).
     """
-    from multimargin_conformance import check as run
+    writers(formats)  # a format that is not there is said before the run, not after it
+    if output is not None:
+        make(output)
+    report = started(lambda: _run(backend, {"dtypes": dtypes or None, **options}))
+    sys.exit(finish(report, output, formats))
+
+
+def finish(report: Report, output: Path | None, formats: str = "json") -> int:
+    """Print a report and write it in the formats asked for; return the exit status."""
     from multimargin_reports import terminal
 
-    writers = _writers(formats)
-    if output is not None:
-        _make(output)
-    report = started(lambda: run(backend, dtypes=dtypes or None, progress=progress(), **options))
     click.echo(terminal.render(report))
     if output is not None:
-        for name, write in writers.items():
+        for name, write in writers(formats).items():
             write(report, output / name)
             click.echo(f"wrote {output / name}")
-    sys.exit(_status(report))
+    return _status(report)
+
+
+def _run(backend: str, options: dict[str, Any]) -> Report:
+    """Run the checks, in as many processes as were asked for."""
+    from multimargin_conformance import check as run
+    from multimargin_conformance.isolation import Limits
+    from multimargin_conformance.isolation.parallel import check_in_parallel
+
+    limits = Limits(**{name: options.pop(name) for name in ("timeout", "python", "validate")})
+    jobs = options.pop("jobs")
+    if options["expected_failures"] is not None:
+        options["expected_failures"] = str(options["expected_failures"])
+    if jobs == 1:
+        return run(backend, limits=limits, progress=progress(), **options)
+    if options.pop("shard"):
+        raise ValueError("-j with --shard, but a shard is one process's part")
+    return check_in_parallel(backend, jobs, options, limits)
 
 
 def _status(report: Report) -> int:
@@ -59,14 +85,15 @@ def _status(report: Report) -> int:
     return CONFORMANT if report.as_expected else NOT_CONFORMANT
 
 
-def _make(folder: Path) -> None:
+def make(folder: Path) -> None:
+    """Make the folder for results before a run, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Stop(f"--output {folder}: {error.strerror}", USAGE) from error
 
 
-def _writers(formats: str) -> dict[str, Callable[[Report, Path], None]]:
+def writers(formats: str) -> dict[str, Callable[[Report, Path], None]]:
     """Return the files to write and what writes them; JSON always. Raises Stop for a format that is not there."""
     from multimargin_reports import markdown, write
 

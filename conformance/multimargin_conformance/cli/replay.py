@@ -13,12 +13,13 @@ from multimargin_conformance.cli.base import CONFORMANT, INVALID, NOT_CONFORMANT
 @click.argument("case")
 @click.option("--backend", required=True, help="The backend to run it on.")
 @click.option("--device", default="", help="Device for torch backends.")
-def replay(case: str, backend: str, device: str) -> None:
-    """Run one vector again. CASE is its id, or the start of it."""
+@click.option("--isolate/--no-isolate", default=None, help="Run it in a process of its own (the default) or not.")
+def replay(case: str, backend: str, device: str, isolate: bool | None) -> None:
+    """Run one case again: a vector by its id or the start of it, a file, REPORT#id, or the id of a check."""
     from multimargin_conformance import replay as run
     from multimargin_reports.content import one_line
 
-    verdicts = started(lambda: run(case, backend, device=device))
+    verdicts = started(lambda: run(case, backend, device=device, isolate=isolate))
     for verdict in verdicts:
         text = verdict.failure.message if verdict.failure else verdict.reason
         click.echo(one_line(f"{verdict.status:5} {verdict.id} {text}".rstrip()))

@@ -18,17 +18,19 @@ def smoke(backend: str, device: str) -> None:
     Prints one line. Exit status: 0 sane, 1 broken, 3 broken: it cannot be started.
     """
     from multimargin_conformance import BackendNotStarted, UnknownBackend
-    from multimargin_conformance.adapters import resolve
+    from multimargin_conformance.isolation import echo_probe, started
+    from multimargin_conformance.smoke import Sanity
     from multimargin_conformance.smoke import smoke as run
     from multimargin_reports.content import one_line
 
     try:
-        subject = resolve(backend, device=device)
+        echoed = echo_probe(backend, device) if backend.startswith("cmd:") else None
+        with started(backend, device, None, None) as (subject, caller):
+            sanity = Sanity(echoed, "") if echoed else run(subject, caller=caller)
     except (UnknownBackend, ValueError) as error:
         raise Stop(str(error), USAGE) from error
     except BackendNotStarted as error:
         _end(f"the adapter is broken: it cannot be started, but should be: {one_line(str(error))}", NOT_STARTED)
-    sanity = run(subject)
     if sanity.broken:
         _end(f"the adapter is broken: {one_line(sanity.broken)}", NOT_CONFORMANT)
     _end(f"the adapter is sane: {one_line(f'{subject.name}: {sanity.tried}')}", CONFORMANT)

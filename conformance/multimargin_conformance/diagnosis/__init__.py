@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from multimargin_conformance.diagnosis.causes import Diagnosis, Failed, Smallest, diagnose
+from multimargin_conformance.diagnosis.joining import Mark, Part, joined
 
-__all__ = ["Diagnosis", "Failed", "Smallest", "diagnose"]
+__all__ = ["Diagnosis", "Failed", "Mark", "Part", "Smallest", "diagnose", "joined"]

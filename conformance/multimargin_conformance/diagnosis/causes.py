@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from multimargin_conformance.backend import live
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis.equals import Call, answer, best, like, same
+from multimargin_conformance.diagnosis.joining import NAMED, Mark, Part, joined, named
 from multimargin_conformance.diagnosis.shrink import cost, shrink
 from multimargin_conformance.judge import Finding
-from multimargin_conformance.session import Session
+from multimargin_conformance.session import Session, Settled
 from multimargin_reference.case import Case
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.known import Fault
@@ -25,13 +26,14 @@ from multimargin_vectors import by_id
 from multimargin_vectors.draft import has_kink
 
 SECONDS = 15.0  # for all causes of a run together; later ones are grouped without being shrunk
-MOST_CALLS = 80  # failed calls that known faults are compared with
-MOST_PASSED = 48  # passed ones
+CALLS = (
+    4  # of a clause and dtype, failed ones, that known faults are compared with: as many in a shard as in a whole run
+)
+PASSED = 2  # passed ones
 MOST_CAUSES = 12  # that are looked into
 EXACT = ("exact", "rejection", "special")  # tiers whose results do not depend on the order of summation
 CERTAIN = ("exact", "rejection")  # and those with one right answer
 LONGEST_TITLE = 80  # characters of a message
-NAMED = 3  # known faults that are named for one cause
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ class Smallest:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The causes, and by the id of each cause's first verdict the smallest call."""
+    """The causes, and by the id of each cause's first verdict the smallest call, and what to know it by elsewhere."""
 
     causes: tuple[Cause, ...] = ()
     smallest: Mapping[str, Smallest] = field(default_factory=dict)
+    marks: Mapping[str, Mark] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,19 +79,15 @@ class Work:
     @cached_property
     def calls(self) -> dict[str, Call]:
         """Failed calls whose results do not depend on rounding, made again, by check id; every clause has its share."""
-        chosen = [f for f in self.failed if _comparable(f.item)]
-        by_clause: dict[str, list[Failed]] = {}
-        for f in chosen:
-            by_clause.setdefault(f.clause, []).append(f)
-        share = max(1, MOST_CALLS // max(1, len(by_clause)))
-        return {f.item.id: self._made(f.item) for group in by_clause.values() for f in spread(group, share)}
+        chosen = [f for f in self.failed if _comparable(f.item) and not _costs_a_process(f.finding)]
+        return {f.item.id: self._made(f.item) for f in _some(chosen, CALLS, lambda f: f.item)}
 
     @cached_property
     def passed(self) -> list[Call]:
         """Calls that were answered rightly, made again."""
         wrong = {f.item.id for f in self.failed}
         right = [i for i in self.items if i.call and _tier(i) in CERTAIN and i.id not in wrong]
-        return [self._made(item) for item in spread(right, MOST_PASSED)]
+        return [self._made(item) for item in _some(right, PASSED, lambda item: item)]
 
     def _made(self, item: Item) -> Call:
         assert item.call is not None
@@ -104,24 +103,46 @@ def spread(values: Sequence[T], count: int) -> list[T]:
     return list(values[:: max(1, -(-len(values) // count))])
 
 
+def _some(values: Sequence[T], count: int, item: Callable[[T], Item]) -> list[T]:
+    """Return about `count` of the values for each clause and dtype of their items."""
+    groups: dict[tuple[str, str], list[T]] = {}
+    for value in values:
+        groups.setdefault((item(value).clause, item(value).dtype), []).append(value)
+    return [value for group in groups.values() for value in spread(group, count)]
+
+
 def diagnose(session: Session, scope: Scope, items: Sequence[Item], failed: Sequence[Failed]) -> Diagnosis:
     """Sort failures into causes. items: everything that was run. failed: the failures that are not known ones."""
     work = Work(session, scope, items, failed, time.monotonic() + SECONDS)
-    causes: list[tuple[Cause, Smallest | None]] = []
+    causes: dict[str, tuple[Part, Smallest | None]] = {}
     pending = list(failed)
     while pending:
-        members, faults = _group(work, pending) if len(causes) < MOST_CAUSES else (pending, [])
+        members, faults = _looked_into(work, pending) if len(causes) < MOST_CAUSES else (pending, [])
         taken = {f.item.id for f in members}
         pending = [f for f in pending if f.item.id not in taken]
-        causes.append(_cause(work, members, faults))
-    merged = _merged(causes)
-    return Diagnosis(tuple(c for c, _ in merged), {c.verdicts[0]: s for c, s in merged if s is not None})
+        part, smallest = _cause(work, members, faults)
+        causes[part.cause.verdicts[0]] = part, smallest
+    order = {f.item.id: place for place, f in enumerate(failed)}
+    found = joined([part for part, _ in causes.values()], order, {f.item.id: f.clause for f in failed})
+    firsts = {cause.verdicts[0]: causes[cause.verdicts[0]] for cause in found}
+    shrunk = {id_: smallest for id_, (_, smallest) in firsts.items() if smallest is not None}
+    return Diagnosis(found, shrunk, {id_: part.mark for id_, (part, _) in firsts.items()})
+
+
+def _looked_into(work: Work, pending: list[Failed]) -> tuple[list[Failed], list[Fault]]:
+    """Return the first cause's failures; where the backend is called no more, they are grouped by what was found."""
+    try:
+        return _group(work, pending)
+    except Settled:  # a process that was lost too often
+        work.end = 0.0
+        return _group(work, pending)
 
 
 def _group(work: Work, pending: list[Failed]) -> tuple[list[Failed], list[Fault]]:
     """Return the failures that have the first one's cause, and the known faults that give the same results."""
-    first = next((f for f in pending if f.item.id in work.calls), None)
-    if first is not None and time.monotonic() < work.end:
+    known = work.calls if time.monotonic() < work.end else {}
+    first = next((f for f in pending if f.item.id in known), None)
+    if first is not None:
         rest = {f.item.id for f in pending}
         calls = {key: call for key, call in work.calls.items() if key in rest}
         alike = [calls[f.item.id] for f in pending if _kind(f) == _kind(first) and f.item.id in calls]
@@ -130,8 +151,9 @@ def _group(work: Work, pending: list[Failed]) -> tuple[list[Failed], list[Fault]
             candidates = like(call, candidates)
         faults, _ = best(candidates, list(calls.values()), lambda: work.passed)
         if faults:
-            members = [f for f in pending if _explained(work, f, faults[0])]
-            return _first_by_clause(members, faults[0]), faults
+            explained = {fault.name: [f for f in pending if _explained(work, f, fault)] for fault in faults[:NAMED]}
+            faults = sorted(faults, key=lambda fault: -len(explained.get(fault.name, ())))
+            return _first_by_clause(explained[faults[0].name], faults[0]), faults
     lead = pending[0]
     return [f for f in pending if _kind(f) == _kind(lead)], []
 
@@ -153,18 +175,21 @@ def _kind(failed: Failed) -> tuple[str, ...]:
     finding, item = failed.finding, failed.item
     if "got" in finding.evidence:
         return ("values", item.clause, item.part)
-    text = re.sub(r"[-+]?\d[\d.e+-]*", "#", finding.message.split(";")[0])[:120]
+    plain = re.sub(r"(?:/[\w.+-]+){2,}", "/#", finding.message.split(";")[0])  # a file may have another name each time
+    text = re.sub(r"[-+]?\d[\d.e+-]*", "#", plain)[:120]
     return ("no value", text)
 
 
-def _cause(work: Work, members: list[Failed], faults: list[Fault]) -> tuple[Cause, Smallest | None]:
+def _cause(work: Work, members: list[Failed], faults: list[Fault]) -> tuple[Part, Smallest | None]:
     """Make a cause of its failures; the one that shrinks best comes first."""
     lead = _representative(members)
     smallest = _shrunk(work, lead) if time.monotonic() < work.end else None
     ids = (lead.item.id, *(f.item.id for f in members if f is not lead))
-    equals = tuple((fault.name, fault.sentence) for fault in faults[:NAMED])
     title = f"equals: {faults[0].sentence}" if faults else _title(lead)
-    return Cause(title, ids, equals), smallest
+    call = lead.item.call() if lead.item.call is not None else None
+    price = listed(cost(call)) if call is not None else []
+    mark = Mark([fault.name for fault in faults], " ".join(_kind(lead)), _same_call(smallest), price)
+    return Part(Cause(title, ids, named(faults)), mark), smallest
 
 
 def _title(failed: Failed) -> str:
@@ -179,7 +204,7 @@ def _title(failed: Failed) -> str:
 def _representative(members: list[Failed]) -> Failed:
     """Return the failure with the simplest call, of the clause that comes first."""
     same_clause = [f for f in members if f.clause == members[0].clause and f.item.call is not None]
-    sized = [(cost(f.item.call()), k) for k, f in enumerate(same_clause[:40]) if f.item.call is not None]
+    sized = [(cost(f.item.call()), k) for k, f in enumerate(same_clause) if f.item.call is not None]
     return same_clause[min(sized)[1]] if sized else members[0]
 
 
@@ -189,7 +214,7 @@ def _shrunk(work: Work, failed: Failed) -> Smallest | None:
     if item.call is None:
         return None
     start = item.call()
-    if _tier(item) == "choice":
+    if _tier(item) == "choice" or _costs_a_process(failed.finding):
         return Smallest(start, failed.finding)
     kink = _kink(start)
     findings: dict[str, Finding] = {}
@@ -207,6 +232,11 @@ def _shrunk(work: Work, failed: Failed) -> Smallest | None:
     return Smallest(smallest, findings[smallest.id])
 
 
+def _costs_a_process(finding: Finding) -> bool:
+    """Whether a call ended its process or its time: it is not made again for the sake of an explanation."""
+    return ": crashed: " in finding.message or ": no answer in " in finding.message
+
+
 def _kink(case: Case) -> bool:
     """Whether a valid call has a z of 0: shrinking must not bring in what has clauses of its own."""
     return not rejecting_clause(case) and has_kink(case)
@@ -215,7 +245,7 @@ def _kink(case: Case) -> bool:
 def _finding(work: Work, case: Case, part: str) -> Finding | None:
     try:
         return judge_call(work.session, case, part, work.scope)
-    except (ArithmeticError, ValueError, TypeError, IndexError):  # a candidate that is no call at all
+    except (ArithmeticError, ValueError, TypeError, IndexError, Settled):  # no call at all, or one that is not made
         return None
 
 
@@ -241,21 +271,15 @@ def _tier(item: Item) -> str:
     return by_id()[item.case].tier if item.case else ""
 
 
-def _merged(causes: list[tuple[Cause, Smallest | None]]) -> list[tuple[Cause, Smallest | None]]:
-    """Join causes without a known fault whose smallest calls are the same but for the dtype."""
-    found: dict[object, tuple[Cause, Smallest | None]] = {}
-    for number, (cause, smallest) in enumerate(causes):
-        key: object = number if smallest is None or cause.equals else _same_call(smallest)
-        if key in found:
-            first, kept = found[key]
-            found[key] = (Cause(first.title, (*first.verdicts, *cause.verdicts), first.equals), kept)
-        else:
-            found[key] = (cause, smallest)
-    return list(found.values())
-
-
-def _same_call(smallest: Smallest) -> str:
+def _same_call(smallest: Smallest | None) -> str:
+    if smallest is None:
+        return ""
     case = smallest.case
     arrays = (case.input, case.target, case.weight, case.grad_output)
     texts = [f"{a.shape}{a.tolist()}" if a is not None else "-" for a in arrays]
     return f"{texts}{case.p}{case.margin}{case.reduction}{smallest.finding.evidence.get('part')}"
+
+
+def listed(value: Any) -> Any:
+    """Return tuples as lists, as JSON has them."""
+    return [listed(one) for one in value] if isinstance(value, tuple) else value

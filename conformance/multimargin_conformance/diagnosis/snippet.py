@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from multimargin_conformance.calling import Call
+from multimargin_conformance.isolation.wire import run_text
 from multimargin_reference.case import Case
 
 LARGEST = 256  # elements of an argument that are written out
@@ -17,12 +19,24 @@ WIDTH = 100
 def snippet(case: Case, part: str, framework: str, source: str, vector: str = "", device: str = "cpu") -> str:
     """Return a program that makes a call and prints the result.
 
-    framework: "numpy", "torch" or "torch-kernel". source: Python source that defines the functions. vector: the id of
-    the golden vector that a large call is. part: "loss" or "gradient".
+    framework: "numpy", "torch", "torch-kernel" or "stdio". source: Python source that defines the functions, or the
+    command of a program that speaks PROTOCOL.md. vector: the id of the golden vector that a large call is. part: "loss"
+    or "gradient".
     """
+    if framework == "stdio":
+        return stdio_snippet(case, part, source)
     if framework == "numpy":
         return numpy_snippet(case, part, source, vector)
     return torch_snippet(case, part, source, vector, device, kernel=framework == "torch-kernel")
+
+
+def stdio_snippet(case: Case, part: str, command: str) -> str:
+    """Return shell lines that send a call to a program and print its answers."""
+    if case.input.size > LARGEST or case.target.size > LARGEST:
+        return f"# a call of {case.input.shape} is too large to be written out: run the replay command instead\n"
+    start = '{"id":0,"cmd":"start","protocol":[1],"suite":"","device":""}'
+    run = f'{{"id":1,"cmd":"run",{run_text(Call(part, case), frozenset(), {})[0]}}}'
+    return f"{command} <<'END'\n{start}\n{run}\nEND\n"
 
 
 def numpy_snippet(case: Case, part: str, source: str, vector: str = "") -> str:

@@ -1,0 +1,122 @@
+"""One process and the requests that it has not answered yet."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from multimargin_conformance.isolation.process import Ended, Late, Process, TooLong
+from multimargin_conformance.isolation.validate import violation
+from multimargin_conformance.isolation.wire import Broken, parsed
+
+REMEMBERED = 256  # answered requests that a second answer is recognised for
+
+
+@dataclass(eq=False)
+class Request:
+    """One request: its text without the head, what it is for, and the answer once it is there.
+
+    place: of the item that it belongs to, -1 for none. key: the item's clause and dtype. tag: what the call was made
+    from. keep: the result is held. answer: the fields, or the outcome that it is charged with.
+    """
+
+    cmd: str
+    body: str
+    place: int = -1
+    key: tuple[str, str] = ("", "")
+    tag: Any = None
+    digests: dict[str, str] = field(default_factory=dict)
+    keep: bool = False
+    answer: Any = None
+    id: int = -1
+
+
+class Trouble(Exception):  # noqa: N818 (named for what it is)
+    """What ended a process's usefulness: "crashed", "late" or "malformed", why, and after how many seconds."""
+
+    def __init__(self, kind: str, reason: str, stderr: str, seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.kind, self.reason, self.stderr, self.seconds = kind, reason, stderr, seconds
+
+
+class Link:
+    """Requests out, answers in, in the order of the requests."""
+
+    def __init__(self, command: Sequence[str], first_id: int, validate: bool) -> None:
+        """Start the process. Raises OSError."""
+        self.process = Process(command)
+        self.next_id, self.validate = first_id, validate
+        self.waiting: deque[Request] = deque()
+        self.twice: list[Request] = []
+        self._done: deque[Request] = deque(maxlen=REMEMBERED)
+        self._since = time.monotonic()
+        self._lines = 0
+
+    def send(self, request: Request) -> None:
+        """Queue a request. Raises AssertionError where it is validated and not as published."""
+        request.id, self.next_id = self.next_id, self.next_id + 1
+        body = f",{request.body}" if request.body else ""
+        line = f'{{"id":{request.id},"cmd":"{request.cmd}"{body}}}'
+        if self.validate and (wrong := violation(json.loads(line))):
+            raise AssertionError(f"the suite's request {request.id} is not as published: {wrong}")
+        if not self.waiting:
+            self._since = time.monotonic()
+        self.waiting.append(request)
+        self.process.queue(line.encode() + b"\n")
+
+    def receive(self, timeout: float) -> None:
+        """Wait for the answer to the earliest request that waits for one. Raises Trouble."""
+        deadline = self._since + timeout
+        while True:
+            try:
+                line = self.process.line(deadline)
+                self._lines += 1
+                answer = parsed(line)
+                if self._is_second(answer["id"]):
+                    continue
+                self._take(answer)
+                return
+            except Ended:
+                raise Trouble("crashed", self.process.reason(), self.process.stderr) from None
+            except Late:
+                self.process.kill()
+                raise Trouble("late", f"no answer in {timeout:g} s", self.process.stderr, timeout) from None
+            except (TooLong, Broken) as error:
+                self.process.kill()
+                raise Trouble("malformed", str(error) or "a line of more than 8 MiB", self.process.stderr) from None
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        request = self.waiting[0]
+        if answer["id"] != request.id:
+            raise Broken(f"an answer with id {str(answer['id'])[:30]}, but should be {request.id}")
+        if self.validate and (wrong := violation(answer)):
+            raise Broken(f"line {self._lines} of the adapter, which is not as published: {wrong}")
+        self.waiting.popleft()
+        request.answer = answer
+        self._done.append(request)
+        self._since = time.monotonic()
+
+    def _is_second(self, number: int) -> bool:
+        """Return whether an answer is for a request that has one; note that request."""
+        if self.waiting and number >= self.waiting[0].id:
+            return False
+        for request in self._done:
+            if request.id == number:
+                if request not in self.twice:
+                    self.twice.append(request)
+                return True
+        return False
+
+    def forget(self) -> None:
+        """Let no request that was sent belong to an item any more."""
+        self.twice.clear()
+        for request in (*self.waiting, *self._done):
+            request.place = -1
+
+    def kill(self) -> None:
+        """End the process."""
+        self.process.kill()

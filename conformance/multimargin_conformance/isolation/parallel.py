@@ -1,0 +1,92 @@
+"""One run in several processes, each with a shard of it and a worker of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from multimargin_conformance.backend import BackendNotStarted, UnknownBackend
+from multimargin_conformance.isolation.launch import Limits
+from multimargin_conformance.sharding import merge
+from multimargin_conformance.worker.limits import limit
+from multimargin_reports import Report
+from multimargin_reports.jsonfile import from_json, to_json
+
+MODULE = "multimargin_conformance.isolation.parallel"
+ERRORS: dict[str, type[Exception]] = {
+    "ValueError": ValueError,
+    "UnknownBackend": UnknownBackend,
+    "BackendNotStarted": BackendNotStarted,
+}
+
+
+def check_in_parallel(backend: str, jobs: int, options: Mapping[str, Any], limits: Limits | None) -> Report:
+    """Return the report of one run by `jobs` processes, verdict by verdict that of one process.
+
+    Raises what check() raises.
+    """
+    given = {"backend": backend, **options, "limits": vars(limits or Limits())}
+    parts: list[subprocess.Popen[bytes]] = []
+    try:
+        parts.extend(_part({**given, "shard": f"{number}/{jobs}"}) for number in range(1, jobs + 1))
+        return merge([_report(data) for data in _outputs(parts)])
+    finally:
+        for part in parts:
+            part.kill()
+            part.wait()
+
+
+def _part(options: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """Start a part in a session of its own: the terminal's Ctrl-C reaches it once, from here."""
+    code = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {MODULE} import main; main()"
+    command = [sys.executable, "-c", code, json.dumps(sys.path)]
+    part = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    assert part.stdin is not None
+    part.stdin.write(json.dumps(options).encode())
+    part.stdin.close()
+    part.stdin = None
+    return part
+
+
+def _outputs(parts: list[subprocess.Popen[bytes]]) -> list[bytes]:
+    """Wait for every part; an interruption is passed on, and what they had found by then is still read."""
+    outputs: dict[int, bytes] = {}
+    while len(outputs) < len(parts):
+        try:
+            for place, part in enumerate(parts):
+                if place not in outputs:
+                    outputs[place] = part.communicate()[0]
+        except KeyboardInterrupt:
+            for part in parts:
+                part.send_signal(signal.SIGINT)
+    return [outputs[place] for place in range(len(parts))]
+
+
+def _report(data: bytes) -> Report:
+    """Return a part's report, or raise what it ended with."""
+    if not data:
+        raise KeyboardInterrupt
+    answer = json.loads(data)
+    if "error" in answer:
+        raise ERRORS.get(answer["error"], RuntimeError)(answer["message"])
+    return from_json(answer["report"])
+
+
+def main() -> None:
+    """Run one part: options from stdin, the report to stdout."""
+    from multimargin_conformance.runner import check
+
+    limit(True, 0)
+    options = json.loads(sys.stdin.buffer.read())
+    limits = Limits(**options.pop("limits"))
+    try:
+        answer: dict[str, Any] = {"report": to_json(check(**options, limits=limits))}
+    except KeyboardInterrupt:
+        return
+    except Exception as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    sys.stdout.buffer.write(json.dumps(answer).encode())

@@ -1,0 +1,4 @@
+import * as loss from "./loss.mjs";
+import { serve } from "./protocol.mjs";
+
+serve(loss);

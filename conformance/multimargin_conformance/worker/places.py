@@ -1,0 +1,24 @@
+"""Where an error came from, as it is the same on every machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections import deque
+
+
+def place_of(error: BaseException) -> str:
+    """Return file and line of the last frame of an error, "" where it has none.
+
+    A file below an entry of the module search path, or below the current directory, is named from there.
+    """
+    frames = deque(traceback.walk_tb(error.__traceback__), maxlen=1)
+    return f"{short(frames[0][0].f_code.co_filename)}:{frames[0][1]}" if frames else ""
+
+
+def short(path: str) -> str:
+    """Return a path below the nearest entry of the module search path, or below the current directory."""
+    roots = [os.path.join(os.path.abspath(entry), "") for entry in [*sys.path, ""]]
+    inside = [root for root in roots if path.startswith(root)]
+    return path[len(max(inside, key=len)) :] if inside else path

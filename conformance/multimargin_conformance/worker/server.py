@@ -1,0 +1,166 @@
+"""Requests in, answers out: what the protocol's commands do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from .answers import call, options
+from .loading import Backend, Refused, load
+from .memory import Argument, to_json
+
+PROTOCOL = 1
+FEATURES = ["digests", "held", "layouts", "threads", "types"]
+ARGUMENTS = {"forward": ("input", "target", "weight"), "backward": ("grad_output", "input", "target", "weight")}
+SWITCH_INTERVAL_S = 1e-6  # between threads: short, so that calls interleave
+MOST_DIFFERENT = 8  # results of one threaded call that are reported
+
+
+class Server:
+    """One backend and what is held for the suite: named arguments and results."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+        self.backend: Backend | None = None
+        self.served: Any = None  # the checks of CLASS, once they were asked for
+        self.arguments: dict[str, Argument] = {}
+        self.results: dict[int, Any] = {}
+        self.commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "start": self._start,
+            "run": self._run,
+            "echo": self._echo,
+            "held": self._held,
+            "write": self._write,
+            "drop": self._drop,
+            "threads": self._threads,
+            "items": self._items,
+            "item": self._item,
+            "stop": lambda _request: {"status": "stopped"},
+        }
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to one request; a request that cannot be understood is answered by "error"."""
+        try:
+            fields = self.commands[request["cmd"]](request)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            fields = {"status": "error", "reason": f"{type(error).__name__}: {error}"}
+        return {"id": request.get("id"), **fields}
+
+    def _start(self, request: dict[str, Any]) -> dict[str, Any]:
+        if PROTOCOL not in request["protocol"]:
+            return {"status": "refused", "reason": f"this worker speaks protocol {PROTOCOL} only"}
+        try:
+            self.backend = load(self.spec, request["device"])
+        except Refused as error:
+            return {"status": "refused", "reason": str(error), "unknown": error.unknown}
+        integration = self.backend.integration
+        return {
+            "status": "started",
+            "protocol": PROTOCOL,
+            "name": self.backend.name,
+            "version": self.backend.version,
+            "device": self.backend.device or request["device"],
+            "capabilities": self.backend.capabilities,
+            "features": FEATURES,
+            **({"program": self.backend.program} if self.backend.program else {}),
+            **({"integration": {"class": bool(integration.has_class)}} if integration is not None else {}),
+        }
+
+    def _function(self, op: str) -> Callable[..., Any]:
+        assert self.backend is not None
+        function = self.backend.forward if op == "forward" else self.backend.backward
+        if function is None:
+            raise ValueError("backward was not declared")
+        return function
+
+    def _run(self, request: dict[str, Any]) -> dict[str, Any]:
+        arguments = {name: self._argument(request[name]) for name in ARGUMENTS[request["op"]]}
+        arrays = {name: None if a is None else a.view for name, a in arguments.items()}
+        outcome = call(self._function(request["op"]), arrays, options(request))
+        if request.get("keep") and outcome.value is not None:
+            self.results[request["id"]] = outcome.value
+        if not request.get("digests"):
+            return outcome.fields
+        return {**outcome.fields, "digests": {name: a.digest() for name, a in arguments.items() if a is not None}}
+
+    def _argument(self, data: dict[str, Any] | None) -> Argument | None:
+        """Return an array in memory: the very memory of an earlier one where it has the same name and form."""
+        if data is None:
+            return None
+        name = data.get("block")
+        known = self.arguments.get(name) if name else None
+        if known is not None and known.view.shape == tuple(data["shape"]) and known.layout == data.get("layout"):
+            known.write(data["hex"])
+            return known
+        made = Argument(data)
+        if name:
+            self.arguments[name] = made
+        return made
+
+    def _echo(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"status": "echoed", "arrays": [to_json(Argument(data).view) for data in request["arrays"]]}
+
+    def _held(self, request: dict[str, Any]) -> dict[str, Any]:
+        result = self.results[request["result"]]
+        fields = {"status": "returned", "result": to_json(result)}
+        if "fill" in request and result.flags.writeable:
+            result[...] = np.frombuffer(bytes.fromhex(request["fill"]), dtype=result.dtype)[0]
+        return fields
+
+    def _write(self, request: dict[str, Any]) -> dict[str, Any]:
+        for data in request["arrays"]:
+            self._argument(data)
+        return {"status": "done"}
+
+    def _drop(self, _request: dict[str, Any]) -> dict[str, Any]:
+        self.arguments.clear()
+        self.results.clear()
+        return {"status": "done"}
+
+    def _items(self, request: dict[str, Any]) -> dict[str, Any]:
+        fields: dict[str, Any] = self._integration().listed(request["scope"])
+        return fields
+
+    def _item(self, request: dict[str, Any]) -> dict[str, Any]:
+        fields: dict[str, Any] = self._integration().judged(request["scope"], request["item"])
+        return fields
+
+    def _integration(self) -> Any:
+        """Return what makes the checks of CLASS; only adapters of multimargin have any, so multimargin is there."""
+        if self.backend is None or self.backend.integration is None:
+            raise ValueError("no integration was declared")
+        if self.served is None:
+            from multimargin_conformance.isolation.integration import Served
+
+            self.served = Served(self.backend.integration)
+        return self.served
+
+    def _threads(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make every run in turn, again and again, in several threads at once, each beginning elsewhere."""
+        runs, count = request["runs"], request["threads"]
+        answers: list[list[dict[str, Any]]] = [[] for _ in runs]
+        steps = request["rounds"] * len(runs) // count
+
+        def work(thread: int) -> None:
+            with np.errstate(all="ignore"):  # the caller's settings do not reach a new thread
+                for step in range(steps):
+                    index = (step + thread * len(runs) // count) % len(runs)
+                    _note(answers[index], self._run(runs[index]))
+
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        try:
+            with ThreadPoolExecutor(count) as pool:
+                list(pool.map(work, range(count)))
+        finally:
+            sys.setswitchinterval(before)
+        return {"status": "threaded", "answers": answers}
+
+
+def _note(known: list[dict[str, Any]], fields: dict[str, Any]) -> None:
+    if fields not in known and len(known) < MOST_DIFFERENT:
+        known.append(fields)
