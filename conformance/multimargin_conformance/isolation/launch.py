@@ -63,8 +63,9 @@ def opened(
 ) -> Opened:
     """Start a backend in a process of its own.
 
-    meanwhile: what may be done while it starts, step by step. Raises UnknownBackend for a name that leads nowhere, BackendNotStarted where the process does not get to answer
-    `start` as it should, ValueError for a limit that is none.
+    meanwhile: what may be done while it starts, step by step. Raises UnknownBackend for a name that leads nowhere,
+    BackendNotStarted where the process does not get to answer `start` as it should, ValueError for a limit that is
+    none.
     """
     limits = limits or Limits()
     if not limits.timeout > 0 or not limits.start_timeout > 0:

@@ -40,15 +40,14 @@ class Backend:
     program: framework and source of the programs in failures. integration: what CLASS is checked through, if anything.
     """
 
-    program: dict[str, str] = {}
-    integration: Any = None
-
     def __init__(
         self, forward: Any, backward: Any, name: str, version: str, capabilities: dict[str, Any], device: str
     ) -> None:
         self.forward: Callable[..., Any] = forward
         self.backward: Callable[..., Any] | None = backward if capabilities["gradient"] else None
         self.name, self.version, self.device = name, version, device
+        self.program: dict[str, str] = {}
+        self.integration: Any = None
         kept = [name for name in capabilities["dtypes"] if name != "bfloat16" or name in DTYPES]
         self.capabilities = {**capabilities, "dtypes": kept, "gradient": self.backward is not None}
 
