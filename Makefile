@@ -29,7 +29,7 @@ check: $(INSTALLED)
 	  echo "make check: the check ended with status 1: PyTorch does not do what the clauses above say"; }
 
 test: $(INSTALLED)
-	@$(RUN) -m pytest -q -n $(WORKERS) --maxprocesses 8 $(ARGS)
+	@$(RUN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist worksteal $(ARGS)
 
 soak: $(INSTALLED)
 	@$(RUN) scripts/soak.py $(ARGS)

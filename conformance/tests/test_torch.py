@@ -107,8 +107,6 @@ def test_the_drop_in_is_conformant_to_full() -> None:
 def test_the_drop_in_is_conformant_on_a_gpu() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device is available")
-    # a target out of range poisons the process there: REJECT needs a worker of its own
-    groups = ("VALUE", "WEIGHT", "REDUCTION", "SHAPE", "DTYPE", "GRADIENT", "SPECIAL", "PURITY")
-    found = check("torch-reference", profile="full", device="cuda", clause=",".join(f"{g}-*" for g in groups))
+    found = check("torch-reference", profile="full", device="cuda")
     assert found.conformant, found.failures[0]
     assert found.backend["device"] == "cuda"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from multimargin_conformance.backend import live
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import judge_call
-from multimargin_conformance.diagnosis.equals import Call, answer, best, like, same
+from multimargin_conformance.diagnosis.equals import Call, answer, best, is_right, like, same
 from multimargin_conformance.diagnosis.joining import NAMED, Mark, Part, joined, named
 from multimargin_conformance.diagnosis.shrink import cost, shrink
 from multimargin_conformance.judge import Finding
@@ -26,9 +26,7 @@ from multimargin_vectors import by_id
 from multimargin_vectors.draft import has_kink
 
 SECONDS = 15.0  # for all causes of a run together; later ones are grouped without being shrunk
-CALLS = (
-    4  # of a clause and dtype, failed ones, that known faults are compared with: as many in a shard as in a whole run
-)
+CALLS = 3  # of a clause and dtype: failed ones that are compared with known faults, as many in a shard as in a run
 PASSED = 2  # passed ones
 MOST_CAUSES = 12  # that are looked into
 EXACT = ("exact", "rejection", "special")  # tiers whose results do not depend on the order of summation
@@ -78,9 +76,13 @@ class Work:
 
     @cached_property
     def calls(self) -> dict[str, Call]:
-        """Failed calls whose results do not depend on rounding, made again, by check id; every clause has its share."""
+        """Failed calls whose results do not depend on rounding, made again, by check id; every clause has its share.
+
+        One that is answered rightly when it is made alone says nothing: another call, or memory, was the matter there.
+        """
         chosen = [f for f in self.failed if _comparable(f.item) and not _costs_a_process(f.finding)]
-        return {f.item.id: self._made(f.item) for f in _some(chosen, CALLS, lambda f: f.item)}
+        made = {f.item.id: self._made(f.item) for f in _some(chosen, CALLS, lambda f: f.item)}
+        return {id_: call for id_, call in made.items() if not is_right(call)}
 
     @cached_property
     def passed(self) -> list[Call]:
@@ -151,11 +153,26 @@ def _group(work: Work, pending: list[Failed]) -> tuple[list[Failed], list[Fault]
             candidates = like(call, candidates)
         faults, _ = best(candidates, list(calls.values()), lambda: work.passed)
         if faults:
-            explained = {fault.name: [f for f in pending if _explained(work, f, fault)] for fault in faults[:NAMED]}
-            faults = sorted(faults, key=lambda fault: -len(explained.get(fault.name, ())))
-            return _first_by_clause(explained[faults[0].name], faults[0]), faults
+            return _members(work, pending, first, faults)
     lead = pending[0]
     return [f for f in pending if _kind(f) == _kind(lead)], []
+
+
+def _members(work: Work, pending: list[Failed], first: Failed, faults: list[Fault]) -> tuple[list[Failed], list[Fault]]:
+    """Return the failures that one of a few faults explains, and the faults, that one first.
+
+    It is the first that explains all failures of the first one's kind, or the one that explains most.
+    """
+    kind, best_of = _kind(first), (faults[0], list[Failed]())
+    for fault in faults[:NAMED]:
+        members = [f for f in pending if _explained(work, f, fault)]
+        if len(members) > len(best_of[1]):
+            best_of = fault, members
+        ids = {f.item.id for f in members}
+        if all(f.item.id in ids for f in pending if _kind(f) == kind):
+            break
+    fault, members = best_of
+    return _first_by_clause(members, fault), [fault, *(f for f in faults if f is not fault)]
 
 
 def _explained(work: Work, failed: Failed, fault: Fault) -> bool:

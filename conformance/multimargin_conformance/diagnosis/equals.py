@@ -12,7 +12,7 @@ from multimargin_conformance.backend import live
 from multimargin_conformance.outcome import Observation, Outcome, Raised, Returned
 from multimargin_conformance.session import Session
 from multimargin_reference.case import Case
-from multimargin_reference.known import FAULTS, Fault
+from multimargin_reference.known import FAULTS, MODEL, Fault
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,16 @@ def _by_name() -> dict[str, Fault]:
 def like(call: Call, faults: Sequence[Fault] = FAULTS) -> list[Fault]:
     """Return the faults that do with a call what the implementation did."""
     return [fault for fault in faults if same(answer(fault, call.case, call.part).outcome, call.outcome)]
+
+
+def is_right(call: Call) -> bool:
+    """Whether a call was answered as a right implementation answers it."""
+    return same(_right().function(call.part)(call.case).outcome, call.outcome)
+
+
+@cache
+def _right() -> Session:
+    return Session(live(MODEL))
 
 
 def answer(fault: Fault, case: Case, part: str) -> Observation:
