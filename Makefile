@@ -8,14 +8,15 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help check test soak lint bench readme vectors needed spec reports
+.PHONY: help check test soak fuzz lint bench readme vectors needed spec reports
 
 help:
 	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
 	@echo "make test     run the tests (ARGS='-k kink' selects; WORKERS=2 sets the number of processes)"
 	@echo "make soak     many faulty adapters in one run, in random order (ARGS='--rounds 20')"
+	@echo "make fuzz     changed reports, vectors, answers and files of failures (EXAMPLES=20000: so many of each)"
 	@echo "make lint     ruff, mypy, and that every generated file is current"
-	@echo "make bench    time PyTorch and the vectorized reference (ARGS='--rounds 5')"
+	@echo "make bench    time PyTorch, the vectorized reference and isolation (ARGS='--rounds 5')"
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
 	@echo "make spec     write reference/SPEC.md again"
 	@echo "make vectors  write the golden vectors again"
@@ -34,6 +35,9 @@ test: $(INSTALLED)
 soak: $(INSTALLED)
 	@$(RUN) scripts/soak.py $(ARGS)
 
+fuzz: $(INSTALLED)
+	@MULTIMARGIN_FUZZ=$${EXAMPLES:-2000} $(RUN) -m pytest -q -n $(WORKERS) conformance/tests/test_fuzz.py $(ARGS)
+
 lint: $(INSTALLED)
 	$(RUN) -m ruff check --quiet
 	$(RUN) -m ruff format --check --quiet
@@ -46,6 +50,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(RUN) benchmarks/speed.py $(ARGS)
+	@$(RUN) benchmarks/isolation.py $(ARGS)
 
 spec: $(INSTALLED)
 	@$(RUN) -m multimargin_reference.spec

@@ -45,6 +45,7 @@ REQUIRED = ("owner", "link", "reason")
 KEYS = (*WHAT, *CONDITIONS, *REQUIRED)
 PLACEHOLDER = "TODO"  # what update-expectations writes where it was not told; refused here
 RAN = ("pass", "fail")
+LARGEST_FILE = 1 << 20  # bytes
 
 
 class ExpectationsError(ValueError):
@@ -125,10 +126,14 @@ def part_of(verdict_id: str) -> str:
 def load(path: Path | str) -> tuple[Entry, ...]:
     """Read a file of expected failures. Raises ExpectationsError, which says which entry is wrong and how."""
     try:
+        if (size := Path(path).stat().st_size) > LARGEST_FILE:
+            raise ExpectationsError(f"{path} has {size} bytes, but should have at most {LARGEST_FILE}")
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except ExpectationsError:
+        raise
     except OSError as error:
         raise ExpectationsError(f"expected failures {path}: {error.strerror}") from error
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested without end
         raise ExpectationsError(f"expected failures {path}: not TOML: {error}") from error
     tables = data.pop("expected", [])
     if data or not isinstance(tables, list):

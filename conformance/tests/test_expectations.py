@@ -465,6 +465,17 @@ def test_what_a_backend_does_not_declare_is_not_left_out_of_the_run() -> None:
     assert update(check(Limited(), clause="VALUE-7"), [entry(clause="VALUE-7")]).kept == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("# " + "x" * (1 << 20), "should have at most 1048576"), ("a = " + "[" * 100_000, "not TOML")],
+    ids=["too large", "too deep"],
+)
+def test_a_hostile_file_is_one_clear_error(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "hostile.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ExpectationsError, match=message):
+        load(tmp_path / "hostile.toml")
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip))
 def test_any_text_survives_the_file(text: str) -> None:
     import tomllib

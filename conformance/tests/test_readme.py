@@ -1,4 +1,4 @@
-"""The README's two kernels are judged as it says, and what is stale in it is named; `make lint` compares its outputs."""
+"""The README's two kernels are judged as it says, and what is stale in it is named; `make lint` compares outputs."""
 
 from __future__ import annotations
 

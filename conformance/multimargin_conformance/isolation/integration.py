@@ -36,7 +36,7 @@ class RemoteIntegration:
         """Yield the items that the adapter has for a scope; one failed item where it does not say which."""
         answer = self.ask("items", f'"scope":{json.dumps(_scope_data(scope))}')
         try:
-            found = _listed(answer)
+            found = listed_items(answer)
         except Broken as broken:
             finding = Finding(f"the items of the class: {broken}")
             yield Item("CLASS-1/float32/items/loss", "CLASS-1", "float32", "loss", lambda _s: Result("fail", finding))
@@ -51,7 +51,7 @@ class RemoteIntegration:
             if not isinstance(answer, dict):
                 return Result("fail", no_result(part, answer))
             try:
-                result, answers = _judged(answer)
+                result, answers = judged_result(answer)
             except Broken as broken:
                 return Result("fail", Finding(str(broken)))
             for answered in answers:
@@ -73,8 +73,8 @@ def _scope_data(scope: Scope) -> dict[str, Any]:
     }
 
 
-def _listed(answer: dict[str, Any] | Outcome) -> list[dict[str, str]]:
-    """Return the fields of the items. Raises Broken."""
+def listed_items(answer: dict[str, Any] | Outcome) -> list[dict[str, str]]:
+    """Return the fields of the items that an answer lists. Raises Broken."""
     items = answer.get("items") if isinstance(answer, dict) and answer.get("status") == "listed" else None
     if type(items) is not list:
         raise Broken(f"{_words(answer)}, but should be listed")
@@ -85,7 +85,7 @@ def _listed(answer: dict[str, Any] | Outcome) -> list[dict[str, str]]:
     return items
 
 
-def _judged(answer: Mapping[str, Any]) -> tuple[Result, list[list[str]]]:
+def judged_result(answer: Mapping[str, Any]) -> tuple[Result, list[list[str]]]:
     """Return what a check found, and the choices that it observed. Raises Broken."""
     verdict, reason, finding, answers = (answer.get(name) for name in ("verdict", "reason", "finding", "answers"))
     if answer.get("status") != "judged" or verdict not in STATUSES or type(reason) is not str:
