@@ -22,7 +22,12 @@ class UnknownBackend(LookupError):  # noqa: N818 (named for what the user sees)
 
 
 class BackendNotStarted(RuntimeError):  # noqa: N818 (named for what the user sees)
-    """A backend that was found but could not be started (exit status 3)."""
+    """A backend that was found but could not be started (exit status 3).
+
+    stderr: the end of what its process wrote there, where it had one.
+    """
+
+    stderr = ""
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ import numpy as np
 import multimargin_vectors
 import multimargin_vectors.store
 from multimargin_conformance.accuracy import accuracy, errors_by_group
-from multimargin_conformance.backend import Subject, distribution_version
+from multimargin_conformance.backend import UNKNOWN, BackendNotStarted, Subject, distribution_version
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narrowed
 from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
@@ -114,6 +114,20 @@ def check(
         options={"dtypes": list(scope.dtypes), "seed": seed, "fail_fast": fail_fast, "only": list(only), **kept},
         duration_s=time.perf_counter() - began,
         stale=stale(entries, verdicts, plan(scope_of(found, declared, None, seed)), everything) if entries else (),
+    )
+
+
+def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:
+    """Return the report of a run that did not begin; it proves nothing."""
+    return Report(
+        backend={"name": backend, "version": UNKNOWN, "spec": backend},
+        profile=find_profile(profile).name,
+        claim=profile,
+        planned=0,
+        verdicts=(),
+        complete=False,
+        environment=environment(),
+        not_started={"reason": str(error), "stderr": error.stderr},
     )
 
 

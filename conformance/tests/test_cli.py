@@ -347,6 +347,18 @@ def test_what_a_backend_wrote_before_it_ended_cannot_steer_the_terminal(run: Run
     assert "\\x1b[2Jbye" in one_line(result)
 
 
+@pytest.mark.parametrize("words", [(), ("-j", "2")], ids=["one process", "two processes"])
+def test_why_a_backend_did_not_start_is_in_the_report(words: tuple[str, ...], run: Run) -> None:
+    Path("dies.py").write_text("import os; os.write(2, b'no such device'); os._exit(5)", encoding="utf-8")
+    result = run("check", "py:dies:forward", "--output", "out", "--format", "json,markdown", *words)
+    assert result.exit_code == NOT_STARTED
+    report = read(Path("out/report.json"))
+    assert (report.conformant, report.valid, report.planned) == (False, False, 0)
+    assert report.not_started["stderr"] == "no such device"
+    assert "status 5 before it was started" in report.not_started["reason"]
+    assert "could not be started" in Path("out/report.md").read_text(encoding="utf-8")
+
+
 def test_a_program_is_checked_by_its_command(run: Run) -> None:
     result = run("check", "cmd:no-such-program --option", *QUICK)
     assert result.exit_code == NOT_STARTED

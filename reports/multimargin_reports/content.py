@@ -174,6 +174,10 @@ def _total(report: Report, label: str) -> int:
 def foot(report: Report) -> str:
     """Return the conclusion in one line."""
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
+    if report.not_started:
+        stderr = report.not_started["stderr"]
+        last = f"; the end of its stderr: {one_line(stderr)}" if stderr else ""
+        return f"INVALID: the backend could not be started: {one_line(report.not_started['reason'])}{last}"
     if not report.planned:
         return "INVALID: nothing to check: the backend declares none of what this profile asks for"
     if not report.valid:

@@ -47,6 +47,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "causes": [_cause_to_json(c) for c in report.causes],
         "clauses": {v.clause: _clause_to_json(report, v) for v in report.verdicts},
         "stale": list(report.stale),
+        **({"not_started": dict(report.not_started)} if report.not_started else {}),
         "verdicts": [_verdict_to_json(v) for v in report.verdicts],
     }
 
@@ -96,6 +97,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         options=data["options"],
         duration_s=data["duration_s"],
         stale=tuple(data.get("stale", ())),
+        not_started=data.get("not_started", {}),
     )
     if {"planned": report.planned, **report.counts} != data["counts"] or report.conformant != data["conformant"]:
         raise ReportFileError("counts or conformant do not fit the verdicts: the file was edited or cut short")

@@ -104,7 +104,8 @@ class Report:
     """A whole run.
 
     causes: the failures, grouped. sentences: by clause id, what the specification says. stale: one line for each
-    expected failure that no longer fails.
+    expected failure that no longer fails. not_started: for a backend that could not be started, the reason and the end
+    of its stderr; such a report is incomplete.
     """
 
     backend: Mapping[str, Any]
@@ -121,6 +122,7 @@ class Report:
     options: Mapping[str, Any] = field(default_factory=dict)
     duration_s: float = 0.0
     stale: tuple[str, ...] = ()
+    not_started: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:

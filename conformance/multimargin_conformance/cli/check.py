@@ -46,8 +46,22 @@ def check(backend: str, output: Path | None, formats: str, dtypes: tuple[str, ..
     writers(formats)  # a format that is not there is said before the run, not after it
     if output is not None:
         make(output)
-    report = started(lambda: _run(backend, {"dtypes": dtypes or None, **options}))
+    report = started(lambda: _run_or_say_why(backend, {"dtypes": dtypes or None, **options}, output, formats))
     sys.exit(finish(report, output, formats))
+
+
+def _run_or_say_why(backend: str, options: dict[str, Any], output: Path | None, formats: str) -> Report:
+    """Run the checks; what kept the backend from starting is written down where results go."""
+    from multimargin_conformance import BackendNotStarted
+
+    try:
+        return _run(backend, options)
+    except BackendNotStarted as error:
+        if output is not None:
+            from multimargin_conformance.runner import not_started
+
+            _write(not_started(backend, options["profile"], error), output, formats)
+        raise
 
 
 def finish(report: Report, output: Path | None, formats: str = "json") -> int:
@@ -56,10 +70,14 @@ def finish(report: Report, output: Path | None, formats: str = "json") -> int:
 
     click.echo(terminal.render(report))
     if output is not None:
-        for name, write in writers(formats).items():
-            write(report, output / name)
-            click.echo(f"wrote {output / name}")
+        _write(report, output, formats)
     return _status(report)
+
+
+def _write(report: Report, output: Path, formats: str) -> None:
+    for name, write in writers(formats).items():
+        write(report, output / name)
+        click.echo(f"wrote {output / name}")
 
 
 def _run(backend: str, options: dict[str, Any]) -> Report:

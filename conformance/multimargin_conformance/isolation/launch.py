@@ -154,7 +154,13 @@ def _handshake(
         link.receive(limits.start_timeout)
         _check(request.answer, spec)
     except Trouble as trouble:
-        raise BackendNotStarted(_words_of(spec, trouble.reason, trouble.stderr)) from trouble
+        failed = BackendNotStarted(_words_of(spec, trouble.reason, trouble.stderr))
+        failed.stderr = trouble.stderr
+        raise failed from trouble
+    except BackendNotStarted as refused:
+        link.kill()
+        refused.stderr = link.process.stderr
+        raise
     except BaseException:
         link.kill()
         raise

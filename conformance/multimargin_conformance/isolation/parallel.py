@@ -72,7 +72,10 @@ def _report(data: bytes) -> Report:
         raise KeyboardInterrupt
     answer = json.loads(data)
     if "error" in answer:
-        raise ERRORS.get(answer["error"], RuntimeError)(answer["message"])
+        error = ERRORS.get(answer["error"], RuntimeError)(answer["message"])
+        if isinstance(error, BackendNotStarted):
+            error.stderr = answer["stderr"]
+        raise error
     return from_json(answer["report"])
 
 
@@ -88,5 +91,5 @@ def main() -> None:
     except KeyboardInterrupt:
         return
     except Exception as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
+        answer = {"error": type(error).__name__, "message": str(error), "stderr": getattr(error, "stderr", "")}
     sys.stdout.buffer.write(json.dumps(answer).encode())
