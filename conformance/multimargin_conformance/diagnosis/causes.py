@@ -28,6 +28,7 @@ from multimargin_vectors.draft import has_kink
 SECONDS = 15.0  # for all causes of a run together; later ones are grouped without being shrunk
 CALLS = 3  # of a clause and dtype: failed ones that are compared with known faults, as many in a shard as in a run
 PASSED = 2  # passed ones
+LARGEST_JUDGED = 4096  # logits of a call that is judged again; what is legal for large ones takes seconds to find out
 MOST_CAUSES = 12  # that are looked into
 EXACT = ("exact", "rejection", "special")  # tiers whose results do not depend on the order of summation
 CERTAIN = ("exact", "rejection")  # and those with one right answer
@@ -237,13 +238,17 @@ def _shrunk(work: Work, failed: Failed) -> Smallest | None:
     findings: dict[str, Finding] = {}
 
     def fails(case: Case) -> bool:
+        if case.input.size > LARGEST_JUDGED:
+            return False
         finding = _finding(work, case, item.part)
         if finding is None or _way(finding) != _way(failed.finding) or (_kink(case) and not kink):
             return False
         findings[case.id] = finding
         return True
 
-    if not fails(start):
+    if start.input.size > LARGEST_JUDGED:
+        findings[start.id] = failed.finding
+    elif not fails(start):
         return None  # not every time, or not in C order
     smallest = shrink(start, fails, _row(start, failed.finding))
     return Smallest(smallest, findings[smallest.id])
