@@ -57,6 +57,8 @@ def test_every_failure_has_one_cause_and_every_smallest_call_fails(fault: Any) -
     report = check(fault.make())
     ids = [id_ for cause in report.causes for id_ in cause.verdicts]
     assert sorted(ids) == sorted(v.id for v in report.failures)
+    if any(clause.startswith("PURITY") for clause in fault.clauses):
+        return  # what an earlier call or an address has to do with does not fail each time it is made alone
     for number in range(len(report.causes)):
         verdict = first(report, number)
         assert verdict.failure is not None
