@@ -81,7 +81,8 @@ def check(
     if part and (fail_fast or expected_failures is not None):
         raise ValueError("a shard with fail_fast or expected failures, but those are about a whole run")
     entries = load(expected_failures) if expected_failures is not None else ()
-    guess = Scope(tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES)), found.gradient, Capabilities())
+    likely = tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES))
+    guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator)
     with started(backend, device, isolate, limits, _prepared(guess, select, clause)) as (declared, caller):
         under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
         entries = in_force(entries, under_test.device, under_test.version)
@@ -135,7 +136,7 @@ def _prepared(scope: Scope, select: str, clause: str) -> Iterator[object]:
     """Compute step by step what a run will need, as far as it does not depend on the backend."""
     multimargin_vectors.load()
     yield None
-    for item in _selected(plan(scope), select, clause) if scope.dtypes else ():
+    for item in _matching(plan(scope), select, clause):
         if item.prepare is not None:
             yield item.prepare()
 
@@ -153,12 +154,17 @@ def _record(
     return {**record(part, places, planned, behaviours, errors_by_group(session.samples)), "leads": list(first)}
 
 
-def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
+def _matching(items: Sequence[Item], select: str, clause: str) -> list[Item]:
     """Return the items whose id matches `select` and one of whose clauses matches one of the globs in `clause`."""
     globs = clause.split(",") if clause else ["*"]
     named = {name for item in items for name in (item.clause, *item.also)}
     wanted = {name for name in named if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
-    chosen = [i for i in items if wanted.intersection((i.clause, *i.also)) and fnmatch.fnmatchcase(i.id, f"*{select}*")]
+    return [i for i in items if wanted.intersection((i.clause, *i.also)) and fnmatch.fnmatchcase(i.id, f"*{select}*")]
+
+
+def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
+    """Return the items that match. Raises ValueError where there are items and none matches."""
+    chosen = _matching(items, select, clause)
     if items and not chosen:
         raise ValueError(f"no check matches id {select or '*'!r} and clause {clause or '*'!r}: see multimargin clauses")
     return chosen

@@ -20,7 +20,7 @@ FAULTS = (*known_faults.FAULTS, *known_graphs.FAULTS)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.name)
 def test_a_clause_that_it_names_rejects_a_known_fault(fault: Fault) -> None:
     for clause in fault.clauses:
-        report = check(fault.make(), profile="torch", clause=clause)
+        report = check(fault.make(), profile="torch", clause=clause, fail_fast=True)
         assert report.counts["error"] == 0
         assert report.failures, f"{fault.sentence} Not seen by {clause}"
 
