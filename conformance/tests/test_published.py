@@ -1,0 +1,105 @@
+"""The published reports: whole, small, without a machine's paths, and with every divergence that is known.
+
+`make reports` makes them. What is looked for is the table of differences between PyTorch eager and what torch.compile,
+aot_eager and the decomposition make of it; the checks that find them name no backend.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from multimargin_conformance import replay
+from multimargin_reports import Report, read
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "reports" / "published"
+PUBLISH = runpy.run_path(str(ROOT / "scripts" / "publish.py"))
+TRACED = ("torch-decomposition", "torch-compile", "torch-compile-aot")
+CONFORMANT = ("reference", "oracle", "torch-reference")
+DIFFERENT = {  # behaviour and part: eager's answer, and that of whatever traces it
+    ("mean of an empty batch", "loss"): (set(), {"NaN"}),  # eager's is no permitted answer: SHAPE-8 fails
+    ("NaN at a non-target", "loss"): ({"dropped"}, {"propagated"}),
+    ("NaN at a non-target", "gradient"): ({"dropped"}, {"dropped"}),
+    ("margin NaN", "loss"): ({"dropped"}, {"propagated"}),
+    ("inf - inf", "loss"): ({"dropped"}, {"propagated"}),
+    ("NaN weight on an inactive row", "loss"): ({"0"}, {"NaN"}),
+    ("infinite weight on an inactive row", "loss"): ({"0"}, {"NaN"}),
+    ("int32 targets", "loss"): ({"rejected"}, {"accepted"}),
+    ("weight of another dtype", "loss"): ({"rejected"}, {"accepted"}),
+    ("margin beyond the dtype", "loss"): ({"rejected"}, {"inf"}),
+}
+
+
+@cache
+def report(name: str) -> Report:
+    return read(FOLDER / f"{name}.json")
+
+
+def answers(name: str, behaviour: str, part: str) -> set[str]:
+    found = (b for b in report(name).behaviours if (b.name, b.part) == (behaviour, part))
+    return {answer for b in found for answer in b.answers}
+
+
+@pytest.mark.parametrize("name", PUBLISH["PROFILES"])
+def test_a_report_is_whole_and_small(name: str) -> None:
+    assert report(name).valid
+    assert report(name).profile == PUBLISH["PROFILES"][name]
+    for suffix in ("json", "md"):
+        text = (FOLDER / f"{name}.{suffix}").read_text(encoding="utf-8")
+        assert len(text.encode()) < PUBLISH["LARGEST"]
+        assert not re.search(r"/(site-packages|home|root|\.venv)/", text)
+
+
+def test_there_is_nothing_else() -> None:
+    names = {f"{name}.{suffix}" for name in PUBLISH["PROFILES"] for suffix in ("json", "md")}
+    assert {path.name for path in FOLDER.iterdir()} == names
+
+
+@pytest.mark.parametrize("name", CONFORMANT)
+def test_the_packages_own_are_conformant(name: str) -> None:
+    assert report(name).conformant
+
+
+def test_eager_fails_on_empty_batches() -> None:
+    assert {v.clause for v in report("torch").failures if not v.clause.startswith("CLASS")} == {"SHAPE-7", "SHAPE-8"}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_what_is_traced_differs_from_eager_as_is_known(name: str) -> None:
+    failures = {v.clause: v for v in report(name).failures}
+    assert {"GRADIENT-4", "REDUCTION-4"} <= set(failures)
+    assert "loss.shape=(1,), but should be ()" in str(failures["REDUCTION-4"].failure)
+    for (behaviour, part), (eager, traced) in DIFFERENT.items():
+        assert answers("torch", behaviour, part) == eager, behaviour
+        assert answers(name, behaviour, part) == traced, behaviour
+
+
+def test_halves_are_for_the_decomposition_alone() -> None:
+    dtypes = {name: report(name).backend["capabilities"]["dtypes"] for name in ("torch", "torch-decomposition")}
+    assert [d for d in dtypes["torch-decomposition"] if d not in dtypes["torch"]] == ["float16", "bfloat16"]
+
+
+def test_inductor_ends_the_process_for_some_targets_out_of_range() -> None:
+    messages = [
+        v.failure.message
+        for v in report("torch-compile").failures
+        if v.clause in ("REJECT-3", "REJECT-4") and v.failure
+    ]
+    assert messages
+    assert all("SIGABRT" in message and "but should raise an error" in message for message in messages)
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_each_cause_replays(name: str) -> None:
+    """By its report and id, on the decomposition, which compiles nothing: what fails there is what was traced."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    causes = [c for c in report(name).causes if c.verdicts[0].split("/")[0] in ("GRADIENT-4", "REDUCTION-4")]
+    assert len(causes) >= 2
+    for cause in causes:
+        verdicts = replay(f"{FOLDER / name}.json#{cause.verdicts[0]}", "torch-decomposition", isolate=False)
+        assert "fail" in {v.status for v in verdicts}, cause.title
