@@ -197,31 +197,50 @@ def marked(verdict: Verdict, entries: Sequence[Entry]) -> Verdict:
     return replace(verdict, known=known) if known else verdict
 
 
-def stale(
+@dataclass(frozen=True)
+class Use:
+    """What a run, or a shard of one, has to do with an entry.
+
+    used: whether a failure was excused by it. matched: ids of the checks that it matches. line: what to say where all
+    of them pass, "" where there is nothing to say.
+    """
+
+    used: bool
+    matched: tuple[str, ...]
+    line: str
+
+
+def uses(
     entries: Sequence[Entry],
     verdicts: Sequence[Verdict],
     planned: Sequence[Item],
     everything: Callable[[], Sequence[Item]],
-) -> tuple[str, ...]:
-    """Return one line for each entry that fails the run: which it is, what it matched, and what to do.
+) -> list[Use]:
+    """Return what became of each entry that is in force.
 
-    entries: those in force. planned: what the profile asks of this backend, before the user left anything out.
-    everything: all checks there are, of any profile; asked for only where an entry matches nothing of what was planned.
+    planned: what the profile asks of this backend, before the user left anything out. everything: all checks there are,
+    of any profile; asked for only where an entry matches nothing of what was planned.
     """
-    statuses = {verdict.id: verdict.status for verdict in verdicts}
     failed = [verdict for verdict in verdicts if verdict.status == "fail"]
-    unused = [entry for entry in entries if not any(entry.excuses(verdict) for verdict in failed)]
-    return tuple(line for entry in unused if (line := _stale(entry, statuses, planned, everything)))
+    return [_use(entry, failed, planned, everything) for entry in entries]
 
 
-def _stale(
-    entry: Entry, statuses: Mapping[str, str], planned: Sequence[Item], everything: Callable[[], Sequence[Item]]
-) -> str:
-    """Return the line of an entry that no failure used, "" where too little ran to say."""
-    matched = [item.id for item in planned if entry.covers(item)]
-    if not matched:
-        return "" if any(entry.covers(item) for item in everything()) else matches_nothing(entry)
-    return passes(entry, len(matched)) if all(statuses.get(name) == "pass" for name in matched) else ""
+def _use(
+    entry: Entry, failed: Sequence[Verdict], planned: Sequence[Item], everything: Callable[[], Sequence[Item]]
+) -> Use:
+    matched = tuple(item.id for item in planned if entry.covers(item))
+    if matched:
+        line = passes(entry, len(matched))
+    else:
+        line = "" if any(entry.covers(item) for item in everything()) else matches_nothing(entry)
+    return Use(any(entry.excuses(verdict) for verdict in failed), matched, line)
+
+
+def stale(found: Sequence[Use], verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """Return one line for each entry that fails the run: no failure used it, and all that it matches ran and passed."""
+    statuses = {verdict.id: verdict.status for verdict in verdicts}
+    unused = [use for use in found if not use.used and use.line]
+    return tuple(use.line for use in unused if all(statuses.get(name) == "pass" for name in use.matched))
 
 
 def matches_nothing(entry: Entry) -> str:

@@ -18,6 +18,7 @@ from multimargin_conformance.expectations import (
     keys_of,
     part_of,
     stale,
+    uses,
 )
 from multimargin_conformance.profiles import find_profile
 from multimargin_conformance.runner import everything
@@ -56,7 +57,7 @@ def update(
     device, version = str(report.backend.get("device", "")), str(report.backend["version"])
     current = in_force(old, device, version)
     planned = _planned(report)
-    lines = {entry: stale([entry], report.verdicts, planned, everything) for entry in current}
+    lines = {entry: stale(uses([entry], report.verdicts, planned, everything), report.verdicts) for entry in current}
     kept = tuple(entry for entry in old if not lines.get(entry))
     unknown = [v for v in report.failures if v.level == "MUST" and not any(e.excuses(v) for e in kept if e in current)]
     made = [_added(verdicts, report) for verdicts in _by_clause(unknown)]

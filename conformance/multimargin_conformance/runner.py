@@ -7,9 +7,9 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
-from multimargin_conformance.expectations import Entry, in_force, load, marked, stale
+from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
 from multimargin_conformance.isolation import Limits, started
 from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
 from multimargin_conformance.session import Result, Session, Settled, result_of
@@ -78,8 +78,6 @@ def check(
     """
     found = find_profile(profile)
     part = shard_of(shard) if shard else None
-    if part and (fail_fast or expected_failures is not None):
-        raise ValueError("a shard with fail_fast or expected failures, but those are about a whole run")
     entries = load(expected_failures) if expected_failures is not None else ()
     likely = tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES))
     guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator)
@@ -88,6 +86,7 @@ def check(
         entries = in_force(entries, under_test.device, under_test.version)
         scope = scope_of(found, under_test, dtypes, seed)
         planned = _selected(plan(scope), select, clause)
+        whole = plan(scope_of(found, declared, None, seed)) if entries else []
         places = share(planned, part) if part else range(len(planned))
         items = [planned[place] for place in places]
         began = time.perf_counter()
@@ -96,7 +95,9 @@ def check(
         diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
     verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
     own = {each.item.id: each.verdict.failure for each in ran if each.item.id in diagnosis.marks}
-    kept = {"shard": _record(part, places, len(planned), session, leads(diagnosis, own))} if part else {}
+    entry_uses = uses(entries, verdicts, whole, everything)
+    more = {"leads": leads(diagnosis, own), "entries": [asdict(use) for use in entry_uses]}
+    kept = {"shard": {**_record(part, places, len(planned), session), **more}} if part else {}
     figures = accuracy(session.samples) if not fail_fast else ()
     observed = [behaviour(*key, answers) for key, answers in session.answers.items()]
     narrow = [f"only checks {text!r}" for text in (select, clause) if text]
@@ -114,7 +115,7 @@ def check(
         environment=environment(),
         options={"dtypes": list(scope.dtypes), "seed": seed, "fail_fast": fail_fast, "only": list(only), **kept},
         duration_s=time.perf_counter() - began,
-        stale=stale(entries, verdicts, plan(scope_of(found, declared, None, seed)), everything) if entries else (),
+        stale=stale(entry_uses, verdicts) if not part else (),
     )
 
 
@@ -146,12 +147,10 @@ def everything() -> list[Item]:
     return plan(Scope(ALL_DTYPES, True, Capabilities()))
 
 
-def _record(
-    part: Shard, places: Sequence[int], planned: int, session: Session, first: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+def _record(part: Shard, places: Sequence[int], planned: int, session: Session) -> dict[str, Any]:
     """Return what lets this part's report be merged with the others."""
     behaviours = [session.places[key] for key in session.answers]
-    return {**record(part, places, planned, behaviours, errors_by_group(session.samples)), "leads": list(first)}
+    return record(part, places, planned, behaviours, errors_by_group(session.samples))
 
 
 def _matching(items: Sequence[Item], select: str, clause: str) -> list[Item]:

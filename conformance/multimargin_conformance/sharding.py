@@ -10,6 +10,7 @@ from typing import Any
 
 from multimargin_conformance.accuracy import Errors, figures
 from multimargin_conformance.checks.item import Item
+from multimargin_conformance.expectations import Use, stale
 from multimargin_conformance.shard_causes import Lead, causes_of
 from multimargin_conformance.verdicts import halves
 from multimargin_reference.clauses import CLAUSES
@@ -88,6 +89,7 @@ def merge(reports: Sequence[Report]) -> Report:
         sentences={v.clause: CLAUSES[v.clause].sentence for _, v in verdicts if v.clause in CLAUSES},
         complete=all(report.complete for report in reports),
         options=options,
+        stale=stale(_uses(parts), shown),
         duration_s=sum(report.duration_s for report in reports),
     )
 
@@ -121,6 +123,17 @@ def _leads(report: Report, part: Mapping[str, Any]) -> list[Lead]:
     if any(not cause.verdicts or not ids.issuperset(cause.verdicts) for cause in report.causes):
         raise MergeError("a cause of verdicts that are not the shard's: the file was edited")
     return kept
+
+
+def _uses(parts: Sequence[Mapping[str, Any]]) -> list[Use]:
+    """Return what became of each expected failure in the whole run. Raises MergeError."""
+    try:
+        columns = [[Use(**entry) for entry in part["entries"]] for part in parts]
+        if any(not isinstance(use.line, str) or not isinstance(use.matched, list) for some in columns for use in some):
+            raise TypeError
+        return [replace(some[0], used=any(use.used for use in some)) for some in zip(*columns, strict=True)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise MergeError("shards of runs with different expected failures, or a file that was edited") from error
 
 
 def _same_run(reports: Sequence[Report], parts: Sequence[Mapping[str, Any]]) -> None:

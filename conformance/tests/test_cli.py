@@ -333,6 +333,23 @@ def test_shards_merge_to_one_report(run: Run) -> None:
     assert read(Path("both/report.json")).conformant
 
 
+def test_several_processes_keep_expected_failures_strictly(run: Run) -> None:
+    """An entry may be for checks of several shards: it is stale where no failure in any of them used it."""
+    Path("expected.toml").write_text(
+        "".join(
+            f"[[expected]]\nclause = '{clause}'\nowner = 'Ann'\nlink = 'https://example.org'\nreason = 'known'\n"
+            for clause in ("VALUE-*", "REJECT-1", "VALUE-77")
+        ),
+        encoding="utf-8",
+    )
+    words = ("check", "py:clikernels:wrong", "--profile", "core", "--clause", "VALUE-*,REJECT-1")
+    several, one = (run(*words, "--expected-failures", "expected.toml", *more) for more in (("-j", "2"), ()))
+    assert several.exit_code == one.exit_code == 1
+    found = [line for line in one.stdout.splitlines() if line.startswith("STALE")]
+    assert len(found) == 2
+    assert [line for line in several.stdout.splitlines() if line.startswith("STALE")] == found
+
+
 def test_one_shard_is_not_a_run(run: Run) -> None:
     run("check", "reference", *QUICK, "--shard", "1/2", "--output", "one")
     result = run("merge", "one/report.json")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import entry_points
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend, subject
 from multimargin_conformance.outcome import text_of
 from multimargin_conformance.source import LIVE, numpy_source, torch_source
+from multimargin_conformance.worker.loading import module_of
 
 ENTRY_POINTS = "multimargin.backends"
 SHIPPED: dict[str, tuple[str, str, str]] = {
@@ -102,7 +99,7 @@ def _attribute(text: str, spec: str) -> Any:
     location, _, attr = text.rpartition(":")
     if not location or not attr:
         raise UnknownBackend(f"{spec!r}, but should be {spec.split(':')[0]}:module:attr or a path/file.py:attr")
-    found: Any = _started(spec, lambda: _module(location))
+    found: Any = _started(spec, lambda: module_of(location))
     found = _started(spec, lambda: _within(found, attr, f"{spec}: {location} has no {attr!r}"))
     if not callable(found) and not callable(getattr(found, "forward", None)):
         raise BackendNotStarted(f"{spec}: {attr!r} is a {type(found).__name__}, neither callable nor with a forward")
@@ -115,25 +112,3 @@ def _within(found: Any, attr: str, missing: str) -> Any:
             raise BackendNotStarted(missing)
         found = getattr(found, part)
     return found
-
-
-def _module(location: str) -> ModuleType:
-    if not location.endswith(".py"):
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        return importlib.import_module(location)
-    path = Path(location).resolve()
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {location}")
-    found = importlib.util.spec_from_file_location(path.stem, path)
-    if found is None or found.loader is None:
-        raise ImportError(f"{location} is not a Python file")
-    module = importlib.util.module_from_spec(found)
-    sys.modules.setdefault(path.stem, module)  # dataclasses and pickling look their module up there
-    try:
-        found.loader.exec_module(module)
-    except BaseException:
-        if sys.modules.get(path.stem) is module:
-            del sys.modules[path.stem]
-        raise
-    return module

@@ -107,7 +107,7 @@ def _attribute(text: str, spec: str) -> Any:
     location, _, attr = text.rpartition(":")
     if not location or not attr:
         raise Refused(f"{spec!r}, but should be py:module:attr or py:path/file.py:attr", unknown=True)
-    found = _started(spec, lambda: _module(location))
+    found = _started(spec, lambda: module_of(location))
     return _started(spec, lambda: _within(found, attr, f"{spec}: {location} has no {attr!r}"))
 
 
@@ -119,7 +119,8 @@ def _within(found: Any, attr: str, missing: str) -> Any:
     return found
 
 
-def _module(location: str) -> Any:
+def module_of(location: str) -> Any:
+    """Return a module by its name, or by its file; the current directory is searched first."""
     if not location.endswith(".py"):
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
@@ -132,7 +133,12 @@ def _module(location: str) -> Any:
         raise ImportError(f"{location} is not a Python file")
     module = importlib.util.module_from_spec(found)
     sys.modules.setdefault(path.stem, module)  # dataclasses and pickling look their module up there
-    found.loader.exec_module(module)
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        if sys.modules.get(path.stem) is module:
+            del sys.modules[path.stem]
+        raise
     return module
 
 
