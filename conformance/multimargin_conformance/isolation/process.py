@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -210,7 +209,9 @@ def _pidfd(pid: int) -> int | None:
 
 def _enlarge(pipe: int) -> None:
     """Let a pipe hold more, so that a large call takes fewer turns; Linux alone knows how."""
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,8 @@ def started(
     """Start a backend; whatever was started for it ends with the context. limits: for a process of its own alone.
     meanwhile: what may be done while that one starts, step by step.
 
-    isolate: in a process of its own; None: whatever is named by a string. Raises ValueError where a live object should
+    isolate: in a process of its own; None: whatever is named by a string, where the system has poll (not on Windows).
+    Raises ValueError where a live object should
     be isolated or limits are given that nothing keeps, UnknownBackend or BackendNotStarted where a string does not lead
     to a backend.
     """
@@ -38,7 +40,7 @@ def started(
             raise ValueError("isolate=True, but a live object cannot be sent elsewhere; name it py:module:attr")
         subject = live(backend, device=device)
         caller = InProcess(subject)
-    elif isolate is False:
+    elif isolate is False or (isolate is None and not hasattr(select, "poll")):
         if backend.startswith("cmd:"):
             raise UnknownBackend(f"{backend!r} is a program: it cannot run in this process (--no-isolate)")
         subject = resolve(backend, device=device)
