@@ -24,13 +24,12 @@ def started(
     limits: Limits | None,
     meanwhile: Iterable[object] | None = None,
 ) -> Iterator[tuple[Subject, Caller]]:
-    """Start a backend; whatever was started for it ends with the context. limits: for a process of its own alone.
-    meanwhile: what may be done while that one starts, step by step.
+    """Start a backend; whatever was started for it ends with the context.
 
     isolate: in a process of its own; None: whatever is named by a string, where the system has poll (not on Windows).
-    Raises ValueError where a live object should
-    be isolated or limits are given that nothing keeps, UnknownBackend or BackendNotStarted where a string does not lead
-    to a backend.
+    limits: for that process alone. meanwhile: what may be done while it starts, step by step. Raises ValueError where a
+    live object should be isolated or limits are given that nothing keeps, UnknownBackend or BackendNotStarted where a
+    string does not lead to a backend.
     """
     caller: Caller
     if limits not in (None, Limits()) and (isolate is False or not isinstance(backend, str)):
