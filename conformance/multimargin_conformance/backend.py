@@ -44,6 +44,7 @@ class Subject:
 
     spec: how the command line names it, "" for a live object. source: Python source that gets hold of it, in the words
     of `framework` ("numpy", "torch" or "torch-kernel"). integration: what it offers beyond forward and backward.
+    compiles: whether a call may compile first, which takes longer than a call.
     """
 
     forward: Callable[..., Any]
@@ -56,6 +57,7 @@ class Subject:
     source: str = LIVE
     framework: str = "numpy"
     integration: Integration | None = None
+    compiles: bool = False
 
 
 def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -> Subject:
@@ -87,6 +89,7 @@ def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -
         source=str(getattr(backend, "source", LIVE)),
         framework=str(getattr(backend, "framework", "numpy")),
         integration=integration if isinstance(integration, Integration) else None,
+        compiles=getattr(backend, "compiles", False) is True,
     )
 
 

@@ -213,6 +213,16 @@ def test_shipped_backends_echo_every_bit(backend: str) -> None:
     assert echo_probe(backend) is None
 
 
+@pytest.mark.parametrize("compiles", [True, False])
+def test_what_compiles_has_the_time_of_a_start(compiles: bool, folder: Path) -> None:
+    act = "import time; time.sleep(0.6 if not hasattr(forward, 'slept') else 0); forward.slept = True"
+    name = kernel(folder, f"compiles_{compiles}", "", act)
+    path = folder / f"kernel_compiles_{compiles}.py"
+    path.write_text(f"{path.read_text(encoding='utf-8')}forward.compiles = {compiles}\n", encoding="utf-8")
+    report = check(name, limits=Limits(timeout=0.3, start_timeout=60), **SOME)
+    assert report.conformant is compiles
+
+
 def test_what_an_adapter_concluded_is_the_outcome(folder: Path) -> None:
     text = (
         "from multimargin_conformance.outcome import Concluded, Crashed, Malformed, TimedOut\n"

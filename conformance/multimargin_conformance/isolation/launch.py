@@ -85,6 +85,7 @@ def opened(
         device=answer.get("device", device),
         source=program.get("source", LIVE),
         framework=program.get("framework", "numpy"),
+        compiles=answer.get("compiles", False),
     )
     has_class = answer["integration"]["class"] if "integration" in answer else None
 

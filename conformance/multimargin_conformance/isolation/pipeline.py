@@ -24,7 +24,7 @@ class Pipeline:
     def __init__(self, opened: Opened) -> None:
         self.link: Link | None = opened.link
         self.charges: dict[int, Outcome] = {}  # by the place of the item
-        self._again, self._limits = opened.again, opened.limits
+        self._again, self._limits, self._compiles = opened.again, opened.limits, opened.subject.compiles
         self._next_id, self._first_id = opened.link.next_id, 0
         self._broken = ""
         self._answered = False
@@ -53,9 +53,9 @@ class Pipeline:
                 self._recover(trouble)
 
     def _timeout(self) -> float:
-        """Return the seconds for the earliest request; a check of the class may compile, as a start may."""
+        """Return the seconds for the earliest request; what may compile has the time of a start."""
         assert self.link is not None
-        longer = bool(self.link.waiting) and self.link.waiting[0].cmd in LONGER
+        longer = self._compiles or (bool(self.link.waiting) and self.link.waiting[0].cmd in LONGER)
         return max(self._limits.timeout, self._limits.start_timeout if longer else 0.0)
 
     def holds(self, number: int) -> bool:

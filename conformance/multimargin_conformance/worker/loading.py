@@ -38,6 +38,7 @@ class Backend:
     """What is served: the functions, and what the start answer says.
 
     program: framework and source of the programs in failures. integration: what CLASS is checked through, if anything.
+    compiles: whether a call may compile first.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Backend:
         self.name, self.version, self.device = name, version, device
         self.program: dict[str, str] = {}
         self.integration: Any = None
+        self.compiles = False
         kept = [name for name in capabilities["dtypes"] if name != "bfloat16" or name in DTYPES]
         self.capabilities = {**capabilities, "dtypes": kept, "gradient": self.backward is not None}
 
@@ -60,6 +62,7 @@ def load(spec: str, device: str) -> Backend:
         backend = _described(found, spec)
         location, _, attr = rest.rpartition(":")
         backend.program = {"framework": "numpy", "source": numpy_source(location, attr, found)}
+        backend.compiles = getattr(found, "compiles", False) is True
         return backend
     return _shipped(spec, device)
 
@@ -81,7 +84,7 @@ def _shipped(spec: str, device: str) -> Backend:
         raise Refused(str(error)) from error
     made = Backend(found.forward, found.backward, found.name, found.version, _plain(found.capabilities), found.device)
     made.program = {"framework": found.framework, "source": found.source}
-    made.integration = found.integration
+    made.integration, made.compiles = found.integration, found.compiles
     return made
 
 

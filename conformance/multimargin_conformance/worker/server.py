@@ -67,6 +67,7 @@ class Server:
             "capabilities": self.backend.capabilities,
             "features": FEATURES,
             **({"program": self.backend.program} if self.backend.program else {}),
+            **({"compiles": True} if self.backend.compiles else {}),
             **({"integration": {"class": bool(integration.has_class)}} if integration is not None else {}),
         }
 
