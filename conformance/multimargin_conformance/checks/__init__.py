@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from multimargin_conformance.checks import arguments, caches, empty, integration, purity, sizes, threads, vectors
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_reference.clauses import GROUPS
@@ -9,6 +11,16 @@ from multimargin_reference.clauses import GROUPS
 
 def plan(scope: Scope) -> list[Item]:
     """Return everything that will be run, each item one verdict, in the specification's order."""
+    return list(_of_the_operator(scope) if scope.integration is None else _planned(scope))
+
+
+@lru_cache(maxsize=16)
+def _of_the_operator(scope: Scope) -> list[Item]:
+    """Return what is planned without an integration: the same for every backend."""
+    return _planned(scope)
+
+
+def _planned(scope: Scope) -> list[Item]:
     operator = (vectors, empty, arguments, sizes, purity, caches, threads) if scope.operator else ()
     items = [item for module in (*operator, integration) for item in module.items(scope)]
     order = {group: k for k, group in enumerate(GROUPS)}
