@@ -186,7 +186,7 @@ class WorkerCaller:
         """Return names of memory for the arrays that the check handed over, the same for the same array."""
         names = {}
         for name in call.given:
-            if (array := call.arrays[name]) is not None:
+            if (array := call.given[name]) is not None:
                 names[name] = self._blocks.setdefault(id(array), (array, str(len(self._blocks))))[1]
         return names
 

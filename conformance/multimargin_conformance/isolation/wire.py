@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from multimargin_conformance.calling import Call
+from multimargin_conformance.calling import ARGUMENTS, Call
 from multimargin_conformance.outcome import LONGEST_MESSAGE, Crashed, Malformed, Observation, Outcome, Raised, Returned
 from multimargin_conformance.worker.memory import Argument
 from multimargin_reference.formats import DTYPES
@@ -84,15 +84,16 @@ def _bounds(array: NDArray[Any]) -> tuple[int, int]:
 
 def run_text(call: Call, features: frozenset[str], blocks: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """Return a call as the text of a `run` request without its head, and the digests that its arguments should keep."""
+    case, given = call.case, call.given
     words, digests = [f'"op":"{"forward" if call.part == "loss" else "backward"}"'], {}
-    for name, array in call.arrays.items():
+    for name in ARGUMENTS[call.part]:
+        array = given[name] if name in given else getattr(case, name)
         text = "null"
         if array is not None:
-            text, digests[name] = array_text(array, blocks.get(name, ""), "layouts" in features)
+            layouts = name in given and "layouts" in features  # the case's own arrays are sent as copies
+            text, digests[name] = array_text(array, blocks.get(name, ""), layouts)
         words.append(f'"{name}":{text}')
-    margin = _bits(call.case.margin)
-    p, reduction = (_json(repr(value), value) for value in (call.case.p, call.case.reduction))
-    words.append(f'"p":{p},"margin":"{margin}","reduction":{reduction}')
+    words.append(_options_text(repr((case.p, case.margin, case.reduction)), case.p, case.margin, case.reduction))
     if "digests" in features:
         words.append('"digests":true')
     if call.keep and "held" in features:
@@ -101,8 +102,13 @@ def run_text(call: Call, features: frozenset[str], blocks: Mapping[str, str]) ->
 
 
 @lru_cache(maxsize=1024)
-def _json(_key: str, value: Any) -> str:
-    """Return a number or string as JSON text; 1 and 1.0, 0.0 and -0.0 are equal, but not the same. JSON has no NaN."""
+def _options_text(_key: str, p: Any, margin: float, reduction: Any) -> str:
+    """Return the arguments that are no arrays; the key tells 1 from 1.0 and 0.0 from -0.0, which are equal."""
+    return f'"p":{_json(p)},"margin":"{_bits(margin)}","reduction":{_json(reduction)}'
+
+
+def _json(value: Any) -> str:
+    """Return a number or string as JSON text, which has no NaN."""
     if isinstance(value, float) and not math.isfinite(value):
         return json.dumps({"float64": _bits(value)})
     return json.dumps(value)
