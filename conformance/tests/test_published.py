@@ -6,6 +6,7 @@ aot_eager and the decomposition make of it; the checks that find them name no ba
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 from functools import cache
@@ -53,6 +54,17 @@ def test_a_report_is_whole_and_small(name: str) -> None:
         text = (FOLDER / f"{name}.{suffix}").read_text(encoding="utf-8")
         assert len(text.encode()) < PUBLISH["LARGEST"]
         assert not re.search(r"/(site-packages|home|root|\.venv)/", text)
+
+
+@pytest.mark.parametrize("name", PUBLISH["PROFILES"])
+def test_a_program_calls_what_it_defines(name: str) -> None:
+    for program in {v.failure.snippet for v in report(name).failures if v.failure and v.failure.snippet}:
+        tree = list(ast.walk(ast.parse(program)))
+        bound = {node.id for node in tree if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        bound |= {a.asname or a.name for n in tree if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+        bound |= {node.name for node in tree if isinstance(node, ast.FunctionDef)}
+        called = {n.func.id for n in tree if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        assert called <= bound | {"print", "float"}
 
 
 def test_there_is_nothing_else() -> None:

@@ -59,7 +59,7 @@ class Guarded:
     Raises BackendNotStarted where nothing can be compiled, such as without a C++ compiler.
     """
 
-    compiles = True
+    compiles, framework = True, "torch"
 
     def __init__(self, compiler: str, name: str, device: str = "cpu") -> None:
         self.name, self.device, self.version = name, device, torch.__version__
