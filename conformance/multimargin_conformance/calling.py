@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any] | None]
 ARGUMENTS = {"loss": ("input", "target", "weight"), "gradient": ("grad_output", "input", "target", "weight")}
-FEATURES = frozenset({"digests", "held", "layouts", "threads", "types"})
+FEATURES = frozenset({"digests", "held", "layouts", "threads", "types"})  # of the protocol; "memory": the same process
 T = TypeVar("T")
 
 
@@ -93,7 +93,7 @@ class Caller(Protocol):
 class InProcess:
     """Calls in this process."""
 
-    features = FEATURES
+    features = FEATURES | {"memory"}
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject

@@ -21,11 +21,15 @@ LONGEST_CALL = 400  # characters of a call that are printed
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with one result, and the numbers that show it. clause: when it is another one than the check's."""
+    """What is wrong with one result, and the numbers that show it.
+
+    clause: when it is another one than the check's. case: the call that it is about, where the check chose it itself.
+    """
 
     message: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     clause: str = ""
+    case: Case | None = None
 
 
 def judge(part: str, observation: Observation, expected: Enclosures, why: str) -> Finding | None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from multimargin_conformance.backend import Subject
 from multimargin_conformance.capabilities import ALL_DTYPES
-from multimargin_conformance.checks.item import Scope
+from multimargin_conformance.checks.item import Generated, Scope
+
+USUAL = Generated()
 
 
 class UnknownProfile(ValueError):  # noqa: N818 (named for what the user sees)
@@ -41,7 +43,9 @@ def find_profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def scope_of(profile: Profile, subject: Subject, dtypes: Sequence[str] | None = None, seed: int = 0) -> Scope:
+def scope_of(
+    profile: Profile, subject: Subject, dtypes: Sequence[str] | None = None, generated: Generated = USUAL
+) -> Scope:
     """Return what a profile checks on a backend. dtypes: fewer than the profile asks for, None for all.
 
     Raises ValueError for an unknown dtype, and for a profile of nothing but the integration where the backend has none.
@@ -54,7 +58,7 @@ def scope_of(profile: Profile, subject: Subject, dtypes: Sequence[str] | None = 
     gradient = profile.gradient and subject.backward is not None
     integration = subject.integration if profile.integration else None
     chosen = _dtypes(profile, subject, dtypes)
-    return Scope(chosen, gradient, subject.capabilities, seed, profile.operator, integration)
+    return Scope(chosen, gradient, subject.capabilities, profile.operator, integration, generated)
 
 
 def _dtypes(profile: Profile, subject: Subject, dtypes: Sequence[str] | None) -> tuple[str, ...]:

@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--multimargin-dtype", action="append", default=[], metavar="D", help="Check this dtype only; repeatable."
     )
+    group.addoption("--multimargin-seed", type=int, default=0, metavar="S", help="Seed of generated calls.")
+    group.addoption("--multimargin-examples", type=int, default=4, metavar="N", help="Generated calls a property.")
+    group.addoption("--multimargin-huge", action="store_true", help="Sizes that the oracle cannot reach too.")
     group.addoption("--multimargin-timeout", type=float, default=30.0, metavar="S", help="Seconds for one call.")
     group.addoption(
         "--multimargin-python", default="", metavar="INTERPRETER", help="Run the backend under this Python."

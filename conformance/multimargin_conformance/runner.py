@@ -22,7 +22,7 @@ from multimargin_conformance.backend import UNKNOWN, BackendNotStarted, Subject,
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narrowed
 from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
-from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.item import EXAMPLES, Generated, Item, Scope
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
@@ -64,6 +64,8 @@ def check(
     expected_failures: Path | str | None = None,
     limits: Limits | None = None,
     shard: str = "",
+    examples: int = EXAMPLES,
+    huge: bool = False,
 ) -> Report:
     """Check an implementation and return the report; never raises for what a live backend does.
 
@@ -72,25 +74,26 @@ def check(
     glob over check ids, clause: clause ids or globs, by commas; both narrow the run and the claim. isolate: in a
     process of its own (None: whatever is named by a string); limits: what that process may take.
     expected_failures: a file of known failures (expectations.py): they keep their verdicts, and do not count for
-    report.as_expected. shard: part i/n of the run, for multimargin merge.
+    report.as_expected. shard: part i/n of the run, for multimargin merge. seed, examples: of generated calls, so many
+    of each property; huge: sizes that the oracle cannot reach too.
     Raises ValueError for an unknown profile, dtype or limit, a wrong file of expected failures, or a live object with
     isolate=True; UnknownBackend or BackendNotStarted where a string does not lead to a backend.
     """
-    found = find_profile(profile)
+    found, generated = find_profile(profile), Generated(seed, examples, huge)
     part = shard_of(shard) if shard else None
     entries = load(expected_failures) if expected_failures is not None else ()
     likely = tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES))
-    guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator)
+    guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator, generated=generated)
     with started(backend, device, isolate, limits, _prepared(guess, select, clause)) as (declared, caller):
         under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
         entries = in_force(entries, under_test.device, under_test.version)
-        scope = scope_of(found, under_test, dtypes, seed)
+        scope = scope_of(found, under_test, dtypes, generated)
         planned = _selected(plan(scope), select, clause)
-        whole = plan(scope_of(found, declared, None, seed)) if entries else []
+        whole = plan(scope_of(found, declared, None, generated)) if entries else []
         places = share(planned, part) if part else range(len(planned))
         items = [planned[place] for place in places]
         began = time.perf_counter()
-        session = Session(under_test, seed, caller=caller)
+        session = Session(under_test, caller=caller)
         ran, complete = _run(items, session, fail_fast, progress, entries)
         diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
     verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
@@ -113,7 +116,7 @@ def check(
         sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
         complete=complete,
         environment=environment(),
-        options={"dtypes": list(scope.dtypes), "seed": seed, "fail_fast": fail_fast, "only": list(only), **kept},
+        options={"dtypes": list(scope.dtypes), **asdict(generated), "fail_fast": fail_fast, "only": list(only), **kept},
         duration_s=time.perf_counter() - began,
         stale=stale(entry_uses, verdicts) if not part else (),
     )
@@ -144,7 +147,7 @@ def _prepared(scope: Scope, select: str, clause: str) -> Iterator[object]:
 
 def everything() -> list[Item]:
     """Return every check there is, whatever the backend and the profile."""
-    return plan(Scope(ALL_DTYPES, True, Capabilities()))
+    return plan(Scope(ALL_DTYPES, True, Capabilities(), generated=Generated(huge=True)))
 
 
 def _record(part: Shard, places: Sequence[int], planned: int, session: Session) -> dict[str, Any]:

@@ -56,7 +56,6 @@ class Session:
     """The backend under test and what the checks have observed."""
 
     subject: Subject
-    seed: int = 0
     samples: list[Sample] = field(default_factory=list)
     answers: dict[tuple[str, str, str, str], list[str]] = field(default_factory=dict)
     place: int = 0  # of the item that runs

@@ -19,7 +19,7 @@ import pytest
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend
 from multimargin_conformance.calling import Caller
 from multimargin_conformance.checks import plan
-from multimargin_conformance.checks.item import Item
+from multimargin_conformance.checks.item import Generated, Item
 from multimargin_conformance.expectations import (
     Entry,
     in_force,
@@ -84,10 +84,11 @@ def prepare(config: pytest.Config) -> Run:
     config.add_cleanup(running.close)
     under_test, caller = running.enter_context(started(backend, device, isolate, limits))
     entries = in_force(entries, under_test.device, under_test.version)
-    items = plan(scope_of(profile, under_test, config.getoption("multimargin_dtype") or None))
+    generated = Generated(*(config.getoption(f"multimargin_{name}") for name in ("seed", "examples", "huge")))
+    items = plan(scope_of(profile, under_test, config.getoption("multimargin_dtype") or None, generated))
     if not items:
         raise ValueError(f"nothing to check: the backend declares none of what profile {profile.name} asks for")
-    return Run(under_test, caller, items, plan(scope_of(profile, under_test)), entries)
+    return Run(under_test, caller, items, plan(scope_of(profile, under_test, generated=generated)), entries)
 
 
 class Suite(pytest.File):

@@ -50,18 +50,22 @@ def verdict_of(item: Item, result: Result, under_test: Subject, smallest: Smalle
 
 def _failure(item: Item, finding: Finding, clause: Clause, under_test: Subject, smallest: Smallest | None) -> Failure:
     """Say what is wrong with a check's own call, or with the smallest one that fails like it."""
-    case = item.call() if item.call is not None else by_id()[item.case].case if item.case else None
+    case = finding.case or (item.call() if item.call is not None else by_id()[item.case].case if item.case else None)
     source = f"case {item.case}" if item.case else ""
-    extra: dict[str, Any] = {}
     if smallest is not None and case is not None:
         source = f"shrunk from {source or item.id}" if smallest.case.id != case.id else source
         case, finding = smallest.case, smallest.finding
-        vector = item.case if case.id == item.case else ""
-        program = snippet(case, item.part, under_test.framework, under_test.source, vector, under_test.device)
-        extra = {"snippet": program, "case": _case_data(case, item)}
+    extra = _written_out(case, item, under_test) if case is not None and (smallest or finding.case) else {}
     where = ", ".join(word for word in (clause.label, source, _described(under_test, item.dtype)) if word)
     call = call_text(case, item.part) if case is not None else ""
     return Failure(f"{finding.message} [{where}]", call, _replay(item, under_test), finding.evidence, **extra)
+
+
+def _written_out(case: Case, item: Item, under_test: Subject) -> dict[str, Any]:
+    """Return a program that makes a call, and the call as data, for what is no plain vector."""
+    vector = item.case if case.id == item.case else ""
+    program = snippet(case, item.part, under_test.framework, under_test.source, vector, under_test.device)
+    return {"snippet": program, "case": _case_data(case, item)}
 
 
 def _case_data(case: Case, item: Item) -> dict[str, Any]:

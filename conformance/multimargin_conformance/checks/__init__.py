@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from multimargin_conformance.checks import arguments, caches, empty, integration, purity, sizes, threads, vectors
+from multimargin_conformance.checks import (
+    arguments,
+    caches,
+    empty,
+    huge,
+    integration,
+    properties,
+    purity,
+    sizes,
+    threads,
+    vectors,
+)
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_reference.clauses import GROUPS
 
@@ -21,7 +32,7 @@ def _of_the_operator(scope: Scope) -> list[Item]:
 
 
 def _planned(scope: Scope) -> list[Item]:
-    operator = (vectors, empty, arguments, sizes, purity, caches, threads) if scope.operator else ()
+    operator = (vectors, empty, arguments, sizes, huge, properties, purity, caches, threads) if scope.operator else ()
     items = [item for module in (*operator, integration) for item in module.items(scope)]
     order = {group: k for k, group in enumerate(GROUPS)}
     return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
@@ -30,7 +41,7 @@ def _planned(scope: Scope) -> list[Item]:
 def clauses_checked() -> dict[str, list[str]]:
     """Return the ids of the checks by clause, for vectors and for the other checks."""
     found: dict[str, list[str]] = {}
-    others = (empty, arguments, purity, sizes, caches, threads, integration)
+    others = (empty, arguments, purity, sizes, huge, properties, caches, threads, integration)
     for source in (vectors.clauses(), *(module.CLAUSES for module in others)):
         for clause, names in source.items():
             found.setdefault(clause, []).extend(names)

@@ -19,7 +19,7 @@ from multimargin_conformance.judge import Finding, judge, judge_rejection
 from multimargin_conformance.outcome import Raised
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.expectation import expected_values
+from multimargin_reference.exact_values import legal_values
 from multimargin_reference.formats import DTYPES
 
 NAN, INF = float("nan"), float("inf")
@@ -114,7 +114,7 @@ def _text(scope: Scope, dtype: str, text: str, number: int) -> Item:
             observation = session.forward(replace(case, p=asked))
             if isinstance(observation.outcome, Raised) and not observation.changed:
                 continue
-            expected = expected_values(replace(case, p=number)).loss
+            expected = legal_values(replace(case, p=number)).loss
             why = f"p={text!r}: an error, or the result for p = {number}"
             if finding := judge("loss", observation, expected, why):
                 return result_of(finding)

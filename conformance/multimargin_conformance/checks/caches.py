@@ -17,7 +17,8 @@ from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures, expected_values
+from multimargin_reference.exact_values import legal_values
+from multimargin_reference.expectation import Enclosures
 from multimargin_reference.formats import DTYPES, HALVES
 from multimargin_reference.grid_enclosure import grid_values
 
@@ -69,7 +70,7 @@ def pair(name: str, dtype: str) -> Pair:
 def expected(name: str, dtype: str, part: str) -> Enclosures:
     """Return what is legal for the second call of a pair: all are on a grid."""
     case = pair(name, dtype)[1]
-    values = expected_values(case) if case.dtype in HALVES else grid_values(case)
+    values = legal_values(case) if case.dtype in HALVES else grid_values(case)
     found = values.loss if part == "loss" else values.gradient
     assert found is not None
     return found

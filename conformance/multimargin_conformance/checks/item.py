@@ -11,6 +11,22 @@ from multimargin_conformance.integration import Integration
 from multimargin_conformance.session import Result, Session
 from multimargin_reference.case import Case
 
+EXAMPLES = 4  # generated calls of a property
+
+
+@dataclass(frozen=True)
+class Generated:
+    """How calls are generated: from which seed, how many of each property, and whether huge ones too."""
+
+    seed: int = 0
+    examples: int = EXAMPLES
+    huge: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where nothing would be generated."""
+        if self.examples < 1:
+            raise ValueError(f"examples {self.examples}, but should be at least 1")
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -22,9 +38,9 @@ class Scope:
     dtypes: tuple[str, ...]
     gradient: bool
     capabilities: Capabilities
-    seed: int = 0
     operator: bool = True
     integration: Integration | None = None
+    generated: Generated = Generated()
 
     @property
     def flush(self) -> bool:

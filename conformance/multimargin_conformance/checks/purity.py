@@ -20,7 +20,8 @@ from multimargin_conformance.judge import Finding, judge, no_result
 from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures, Values, expected_values
+from multimargin_reference.exact_values import legal_values
+from multimargin_reference.expectation import Enclosures, Values
 from multimargin_vectors import Vector
 from multimargin_vectors.draft import has_kink, uniform
 
@@ -88,7 +89,7 @@ def _repeatable(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-2: the same call gives the same bits, with other calls between."""
     case = _many_terms(vector.case)
     if "run-to-run-variation" in session.subject.capabilities.permissions:
-        return judge(part, session.function(part)(case), expected_part(expected_values(case), part), "declared to vary")
+        return judge(part, session.function(part)(case), expected_part(legal_values(case), part), "declared to vary")
     first = session.function(part)(case)
     for number in range(REPEATS):
         if number % 2:  # not every time: what alternates from call to call must not keep in step
@@ -158,7 +159,7 @@ def _replaced(case: Case, name: str, value: Any) -> Case:
 
 @cache
 def _changed_expectation(vector_id: str, part: str, name: str) -> Enclosures:
-    return expected_part(expected_values(_one_changed(multimargin_vectors.by_id()[vector_id], part)[name]), part)
+    return expected_part(legal_values(_one_changed(multimargin_vectors.by_id()[vector_id], part)[name]), part)
 
 
 def _result_stays(session: Session, vector: Vector, part: str) -> Finding | None:
@@ -219,7 +220,7 @@ def _broadcast(vector: Vector, part: str) -> list[str]:
 
 @cache
 def _constant_expectation(vector_id: str, part: str, name: str) -> Enclosures:
-    return expected_part(expected_values(constant(multimargin_vectors.by_id()[vector_id].case, name)), part)
+    return expected_part(legal_values(constant(multimargin_vectors.by_id()[vector_id].case, name)), part)
 
 
 def _read_only(session: Session, vector: Vector, part: str) -> Finding | None:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 @click.option("--device", default="", help="Device for torch backends, such as cuda.")
 @click.option("-k", "select", default="", metavar="GLOB", help="Only checks whose id matches.")
 @click.option("--clause", default="", metavar="ID", help="Only checks of this clause; globs and commas work.")
-@click.option("--seed", default=0, show_default=True, help="Seed, recorded in the report.")
+@click.option("--seed", default=0, show_default=True, help="Seed of generated calls, recorded in the report.")
+@click.option(
+    "--examples",
+    type=click.IntRange(1, 1_000_000),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Generated calls of each property.",
+)
+@click.option("--huge", is_flag=True, help="Sizes that the oracle cannot reach too: gigabytes, with --no-isolate.")
 @click.option("--isolate/--no-isolate", default=None, help="Run BACKEND in a process of its own (the default) or not.")
 @click.option("--python", default="", metavar="INTERPRETER", help="Run BACKEND under this Python (3.9+, NumPy).")
 @click.option("--timeout", default=30.0, show_default=True, metavar="S", help="Seconds for one call.")
@@ -75,9 +84,13 @@ def finish(report: Report, output: Path | None, formats: str = "json") -> int:
 
 
 def _write(report: Report, output: Path, formats: str) -> None:
+    from multimargin_conformance import candidates
+
     for name, write in writers(formats).items():
         write(report, output / name)
         click.echo(f"wrote {output / name}")
+    if paths := candidates.write(report, output):
+        click.echo(f"wrote {len(paths)} calls that failed to {paths[0].parent}: multimargin replay makes one again")
 
 
 def _run(backend: str, options: dict[str, Any]) -> Report:

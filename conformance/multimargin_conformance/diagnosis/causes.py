@@ -19,6 +19,7 @@ from multimargin_conformance.judge import Finding
 from multimargin_conformance.session import Session, Settled
 from multimargin_reference.case import Case
 from multimargin_reference.clauses import CLAUSES
+from multimargin_reference.exact_values import exact_values
 from multimargin_reference.known import Fault
 from multimargin_reference.rejection import rejecting_clause
 from multimargin_reports import Cause
@@ -46,6 +47,11 @@ class Failed:
     def clause(self) -> str:
         """The clause that the failure breaks."""
         return self.finding.clause or self.item.clause
+
+    @property
+    def call(self) -> Case | None:
+        """The call that failed: the check's own, or the one that it chose; None where it is more than a call."""
+        return self.finding.case or (self.item.call() if self.item.call is not None else None)
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,8 @@ class Work:
 
         One that is answered rightly when it is made alone says nothing: another call, or memory, was the matter there.
         """
-        chosen = [f for f in self.failed if _comparable(f.item) and not _costs_a_process(f.finding)]
-        made = {f.item.id: self._made(f.item) for f in _some(chosen, CALLS, lambda f: f.item)}
+        chosen = [f for f in self.failed if _comparable(f) and not _costs_a_process(f.finding)]
+        made = {f.item.id: self._made(f.call, f.item.part) for f in _some(chosen, CALLS, lambda f: f.item)}
         return {id_: call for id_, call in made.items() if not is_right(call)}
 
     @cached_property
@@ -90,12 +96,11 @@ class Work:
         """Calls that were answered rightly, made again."""
         wrong = {f.item.id for f in self.failed}
         right = [i for i in self.items if i.call and _tier(i) in CERTAIN and i.id not in wrong]
-        return [self._made(item) for item in _some(right, PASSED, lambda item: item)]
+        return [self._made(item.call and item.call(), item.part) for item in _some(right, PASSED, lambda item: item)]
 
-    def _made(self, item: Item) -> Call:
-        assert item.call is not None
-        case = item.call()
-        return Call(case, item.part, self.session.function(item.part)(case).outcome)
+    def _made(self, case: Case | None, part: str) -> Call:
+        assert case is not None
+        return Call(case, part, self.session.function(part)(case).outcome)
 
 
 T = TypeVar("T")
@@ -204,8 +209,7 @@ def _cause(work: Work, members: list[Failed], faults: list[Fault]) -> tuple[Part
     smallest = _shrunk(work, lead) if time.monotonic() < work.end else None
     ids = (lead.item.id, *(f.item.id for f in members if f is not lead))
     title = f"equals: {faults[0].sentence}" if faults else _title(lead)
-    call = lead.item.call() if lead.item.call is not None else None
-    price = listed(cost(call)) if call is not None else []
+    price = listed(cost(lead.call)) if lead.call is not None else []
     mark = Mark([fault.name for fault in faults], " ".join(_kind(lead)), _same_call(smallest), price)
     return Part(Cause(title, ids, named(faults)), mark), smallest
 
@@ -221,17 +225,19 @@ def _title(failed: Failed) -> str:
 
 def _representative(members: list[Failed]) -> Failed:
     """Return the failure with the simplest call, of the clause that comes first."""
-    same_clause = [f for f in members if f.clause == members[0].clause and f.item.call is not None]
-    sized = [(cost(f.item.call()), k) for k, f in enumerate(same_clause) if f.item.call is not None]
-    return same_clause[min(sized)[1]] if sized else members[0]
+    calls = [(f, f.call) for f in members if f.clause == members[0].clause]
+    sized = [(cost(call), k) for k, (_, call) in enumerate(calls) if call is not None]
+    return calls[min(sized)[1]][0] if sized else members[0]
 
 
 def _shrunk(work: Work, failed: Failed) -> Smallest | None:
-    """Return the smallest call that fails in the same way; None where the check is no single call."""
-    item = failed.item
-    if item.call is None:
+    """Return the smallest call that fails in the same way; None where the check is no single call.
+
+    A call that a property chose, and that is right when it is made alone, is as small as Hypothesis made it.
+    """
+    item, start = failed.item, failed.call
+    if start is None:
         return None
-    start = item.call()
     if _tier(item) == "choice" or _costs_a_process(failed.finding):
         return Smallest(start, failed.finding)
     kink = _kink(start)
@@ -249,7 +255,7 @@ def _shrunk(work: Work, failed: Failed) -> Smallest | None:
     if start.input.size > LARGEST_JUDGED:
         findings[start.id] = failed.finding
     elif not fails(start):
-        return None  # not every time, or not in C order
+        return Smallest(start, failed.finding) if failed.finding.case is not None else None  # not in C order, or alone
     smallest = shrink(start, fails, _row(start, failed.finding))
     return Smallest(smallest, findings[smallest.id])
 
@@ -285,7 +291,11 @@ def _row(case: Case, finding: Finding) -> int:
     return int(index) // max(1, per_row)
 
 
-def _comparable(item: Item) -> bool:
+def _comparable(failed: Failed) -> bool:
+    """Whether a failed call's result does not depend on the order of summation."""
+    item, chosen = failed.item, failed.finding.case
+    if chosen is not None:
+        return exact_values(chosen) is not None
     return item.call is not None and bool(item.case) and _tier(item) in EXACT
 
 

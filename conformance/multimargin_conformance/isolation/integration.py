@@ -65,7 +65,6 @@ def _scope_data(scope: Scope) -> dict[str, Any]:
     return {
         "dtypes": list(scope.dtypes),
         "gradient": scope.gradient,
-        "seed": scope.seed,
         "operator": scope.operator,
         "capabilities": {
             name: list(v) if isinstance(v, tuple) else v for name, v in asdict(scope.capabilities).items()
