@@ -8,7 +8,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help check test soak fuzz lint bench readme vectors needed spec reports
+.PHONY: help check test soak fuzz lint bench detect readme vectors needed spec reports
 
 help:
 	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz     changed reports, vectors, answers and files of failures (EXAMPLES=20000: so many of each)"
 	@echo "make lint     ruff, mypy, and that every generated file is current"
 	@echo "make bench    time PyTorch, the vectorized reference and isolation (ARGS='--rounds 5')"
+	@echo "make detect   known faults caught by this suite and by PyTorch's own tests (a quarter of an hour of one core)"
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
 	@echo "make spec     write reference/SPEC.md again"
 	@echo "make vectors  write the golden vectors again"
@@ -51,6 +52,9 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	@$(RUN) benchmarks/speed.py $(ARGS)
 	@$(RUN) benchmarks/isolation.py $(ARGS)
+
+detect: $(INSTALLED)
+	@$(RUN) benchmarks/detection.py $(ARGS)
 
 spec: $(INSTALLED)
 	@$(RUN) -m multimargin_reference.spec
