@@ -23,7 +23,7 @@ LONGEST_CALL = 400  # characters of a call that are printed
 class Finding:
     """What is wrong with one result, and the numbers that show it.
 
-    clause: when it is another one than the check's. case: the call that it is about, where the check chose it itself.
+    clause: when it is another one than the check's. case: the call that was answered wrongly, where the check chose it.
     """
 
     message: str

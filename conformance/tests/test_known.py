@@ -16,6 +16,7 @@ import pytest
 from multimargin_conformance import Capabilities, check
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.properties import PROPERTIES
 from multimargin_conformance.profiles import PROFILES
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.known import FAULTS, VARIANTS, Fault, Variant
@@ -106,6 +107,8 @@ FAMILIES = {
     "sizes": "*/sizes-*",
     "pairs": "*/pair-*",
     "arguments": "*/arguments-*",
+    "orders": "*/orders/*",
+    **{f"property {one.name}": f"*/property-{one.name}/*" for one in PROPERTIES},
 }
 Kind = tuple[str, str, str]
 

@@ -231,10 +231,7 @@ def _representative(members: list[Failed]) -> Failed:
 
 
 def _shrunk(work: Work, failed: Failed) -> Smallest | None:
-    """Return the smallest call that fails in the same way; None where the check is no single call.
-
-    A call that a property chose, and that is right when it is made alone, is as small as Hypothesis made it.
-    """
+    """Return the smallest call that fails in the same way; None where the check is no single call."""
     item, start = failed.item, failed.call
     if start is None:
         return None
@@ -255,7 +252,7 @@ def _shrunk(work: Work, failed: Failed) -> Smallest | None:
     if start.input.size > LARGEST_JUDGED:
         findings[start.id] = failed.finding
     elif not fails(start):
-        return Smallest(start, failed.finding) if failed.finding.case is not None else None  # not in C order, or alone
+        return None  # not every time, not in C order, or not alone
     smallest = shrink(start, fails, _row(start, failed.finding))
     return Smallest(smallest, findings[smallest.id])
 

@@ -20,7 +20,8 @@ from multimargin_conformance.judge import no_result as nothing_returned
 from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import PASS, Result, Session, Settled, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures
+from multimargin_reference.exact_values import exact_values
+from multimargin_reference.expectation import Enclosures, Values
 
 MOST_FAILURES = 150  # that are seen while a call is made smaller
 SETTINGS = hypothesis.settings(
@@ -32,7 +33,7 @@ SETTINGS = hypothesis.settings(
     verbosity=Verbosity.quiet,
     print_blob=False,
 )
-Values = NDArray[np.float64]
+Floats = NDArray[np.float64]
 T = TypeVar("T")
 
 
@@ -93,24 +94,26 @@ class Search:
 class Calls:
     """A session's calls, whose results are compared. clause: what a failure breaks, if not the item's."""
 
-    def __init__(self, session: Session, search: Search, case: Case) -> None:
-        """case: the call that a failure is about."""
-        self.session, self.search, self.case, self.clause = session, search, case, ""
+    def __init__(self, session: Session, search: Search, case: Case, part: str) -> None:
+        """case, part: what was drawn; a failure is about the call of this part that was answered wrongly."""
+        self.session, self.search, self.case, self.part_checked, self.clause = session, search, case, part, ""
+        self._made: list[tuple[Case, NDArray[Any]]] = []
 
-    def loss(self, case: Case) -> Values:
+    def loss(self, case: Case) -> Floats:
         """Return the loss of a call as doubles, in its shape. Raises Broken where it is no result of this call."""
-        return self._made("loss", case, case.target.shape if case.reduction == "none" else ())
+        return self._result("loss", case, case.target.shape if case.reduction == "none" else ())
 
-    def gradient(self, case: Case) -> Values:
+    def gradient(self, case: Case) -> Floats:
         """Return the gradient of a call in the same way."""
-        return self._made("gradient", case, case.input.shape)
+        return self._result("gradient", case, case.input.shape)
 
-    def part(self, part: str, case: Case) -> Values:
+    def part(self, part: str, case: Case) -> Floats:
         """Return the loss or the gradient."""
         return self.loss(case) if part == "loss" else self.gradient(case)
 
-    def _made(self, part: str, case: Case, shape: tuple[int, ...]) -> Values:
+    def _result(self, part: str, case: Case, shape: tuple[int, ...]) -> Floats:
         observation = self.session.function(part)(case)
+        self.case = case if part == self.part_checked else self.case
         if observation.changed:
             names = " and ".join(observation.changed)
             self.broken(Finding(f"{names} changed during the call, but should be left as given", clause="PURITY-1"))
@@ -121,29 +124,51 @@ class Calls:
         none = np.zeros(0)
         if finding := judge_form(part, outcome.value, Enclosures(shape, case.dtype, none, none, none)):
             self.broken(finding)
+        if part == self.part_checked:
+            self._made.append((case, outcome.value))
         return outcome.value.astype(np.float64)
 
     def broken(self, finding: Finding) -> None:
-        """Raise Broken, about the drawn call."""
+        """Raise Broken, about the latest call."""
         self.search.broken(replace(finding, clause=finding.clause or self.clause, case=self.case))
 
-    def same(self, part: str, got: Values, should: Values, why: str) -> None:
+    def _wrong(self) -> Case:
+        """Return the first call whose own result is not legal: of two that disagree, one is wrong."""
+        for case, value in self._made:
+            if (values := exact_values(case)) and part_of(values, self.part_checked).outside(value).any():
+                return case
+        return self.case
+
+    def same(self, part: str, got: Floats, should: Floats, why: str) -> None:
         """Raise Broken where a result differs from what it should be in any element; a NaN does. why: in words."""
         self._within(part, got, should, should, why)
 
-    def at_least(self, part: str, got: Values, bound: Values, why: str) -> None:
+    def at_least(self, part: str, got: Floats, bound: Floats, why: str) -> None:
         """Raise Broken where a result is below its bound in any element."""
         self._within(part, got, bound, np.full_like(bound, np.inf), why)
 
-    def _within(self, part: str, got: Values, lo: Values, hi: Values, why: str) -> None:
+    def _within(self, part: str, got: Floats, lo: Floats, hi: Floats, why: str) -> None:
         low, high = (np.broadcast_to(end, got.shape).reshape(-1) for end in (lo, hi))
         expected = Enclosures(got.shape, self.case.dtype, low, high, low)
         if finding := judge_values(part, got.astype(self.case.input.dtype), expected, why):
+            self.case = self._wrong()
             self.broken(finding)
 
 
+def part_of(values: Values, part: str) -> Enclosures:
+    """Return what is legal for the loss or the gradient."""
+    expected = values.loss if part == "loss" else values.gradient
+    assert expected is not None
+    return expected
+
+
 def tried(
-    session: Session, strategy: st.SearchStrategy[Any], test: Callable[[Calls, Any], None], search: Search, count: int
+    session: Session,
+    strategy: st.SearchStrategy[Any],
+    test: Callable[[Calls, Any, str], None],
+    search: Search,
+    part: str,
+    count: int,
 ) -> Result:
     """Return whether a test holds for `count` drawn values (each with a `case`); Calls.broken says where it does not.
 
@@ -154,6 +179,6 @@ def tried(
     @given(strategy)
     def run(value: Any) -> None:
         with search.watching():
-            test(Calls(session, search, value.case), value)
+            test(Calls(session, search, value.case, part), value, part)
 
     return search.result(search.seeded(run))

@@ -13,10 +13,10 @@ from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.layouts import LAYOUTS, read_only
 from multimargin_conformance.judge import judge
 from multimargin_conformance.properties.drawing import MARGINS, POSITIVE, SEEDS, SIGNED, Drawn, with_logits
-from multimargin_conformance.properties.engine import Calls
+from multimargin_conformance.properties.engine import Calls, part_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
-from multimargin_reference.expectation import Enclosures, Values
+from multimargin_reference.expectation import Enclosures
 from multimargin_reference.formats import DTYPES, HALVES
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.splitmix import words
@@ -28,15 +28,9 @@ GRADS = np.array([1.0, -2.0, 0.5, 0.0, 8.0])
 BITS = {("float32", 1): 18, ("float32", 2): 12, ("float64", 1): 32, ("float64", 2): 18}
 
 
-def part_of(values: Values, part: str) -> Enclosures:
-    """Return what is legal for the loss or the gradient."""
-    expected = values.loss if part == "loss" else values.gradient
-    assert expected is not None
-    return expected
-
-
 def judged(calls: Calls, case: Case, part: str, expected: Enclosures, why: str, given: Arrays | None = None) -> None:
     """Raise Broken where a call's result is not legal. given: arrays that replace the case's own."""
+    calls.case = case
     finding = judge(part, calls.session.function(part)(case, **(given or {})), expected, why)
     if finding:
         calls.broken(finding)

@@ -20,8 +20,7 @@ from multimargin_conformance.checks.item import Generated
 from multimargin_conformance.judge import judge
 from multimargin_conformance.outcome import Observation
 from multimargin_conformance.properties.drawing import Drawn, calls, is_exact, with_logits
-from multimargin_conformance.properties.engine import Search
-from multimargin_conformance.properties.judged import part_of
+from multimargin_conformance.properties.engine import Search, part_of
 from multimargin_conformance.session import Result, Session
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values

@@ -66,4 +66,4 @@ def try_property(session: Session, name: str, dtype: str, part: str, generated: 
     chosen, search = TRIES[name], Search(f"{name}/{dtype}/{part}", generated.seed)
     strategy = chosen.strategy(dtype, session.subject.capabilities)
     count = max(1, generated.examples // chosen.slower)
-    return tried(session, strategy, lambda calls, drawn: chosen.test(calls, drawn, part), search, count)
+    return tried(session, strategy, chosen.test, search, part, count)
