@@ -1,12 +1,13 @@
-"""The fault x clause matrix: every clause that rejects each known fault, not only the first."""
+"""The kill matrix: every clause and every check that rejects each known fault, not only the first."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -17,17 +18,23 @@ from multimargin_conformance.checks import clauses_checked, integration, plan
 from multimargin_conformance.checks.item import Item
 from multimargin_conformance.kills import EVERYTHING, faults_by_name, session_of
 from multimargin_reference.clauses import CLAUSES, GROUPS
+from multimargin_reference.known import ALIKE
 
-FORMAT, VERSION = "multimargin-selftest-matrix", 1
+FORMAT, VERSION = "multimargin-selftest-matrix", 2
 
 
 @dataclass(frozen=True)
 class Row:
-    """One known fault: the clauses that it names, and by clause how many checks reject it."""
+    """One known fault: the clauses that it names, and how many items reject it, by clause and by check.
+
+    digest: of the ids of those items, the same for faults that the same items reject.
+    """
 
     fault: str
     named: tuple[str, ...]
     rejected_by: Mapping[str, int]
+    by_check: Mapping[str, int] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def foreseen(self) -> bool:
@@ -44,6 +51,7 @@ class Matrix:
     """All rows, and what they say about each clause that has checks."""
 
     rows: tuple[Row, ...]
+    checks: tuple[str, ...] = ()  # all that were run, where all known faults were
 
     @property
     def clauses(self) -> list[str]:
@@ -55,9 +63,30 @@ class Matrix:
         """Return the faults that a clause rejects."""
         return [row for row in self.rows if clause in row.rejected_by]
 
+    def killed_by(self, check: str) -> list[Row]:
+        """Return the faults that a check rejects."""
+        return [row for row in self.rows if check in row.by_check]
+
     def alone(self, clause: str) -> list[Row]:
         """Return the faults that no other clause rejects."""
         return [row for row in self.rows if set(row.rejected_by) == {clause}]
+
+    @property
+    def idle(self) -> list[str]:
+        """The clauses and the checks that reject no fault: what cannot fail proves nothing. Of all faults only."""
+        if not self.checks:
+            return []
+        seen = {name for row in self.rows for name in (*row.rejected_by, *row.by_check)}
+        return [name for name in (*self.clauses, *self.checks) if name not in seen]
+
+    @property
+    def alike(self) -> list[tuple[str, ...]]:
+        """The faults that exactly the same items reject, and of which that is not explained (known.ALIKE)."""
+        groups: dict[str, list[str]] = {}
+        for row in self.rows:
+            groups.setdefault(row.digest or row.fault, []).append(row.fault)
+        known = [set(names) for names in ALIKE]
+        return [tuple(names) for names in groups.values() if len(names) > 1 and not any(set(names) <= k for k in known)]
 
     @property
     def unneeded(self) -> list[str]:
@@ -70,6 +99,8 @@ def row(name: str) -> Row:
     fault = faults_by_name()[name]
     session = session_of(fault)
     found: Counter[str] = Counter()
+    checks: Counter[str] = Counter()
+    rejecting = []
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for item in _planned():
@@ -77,7 +108,25 @@ def row(name: str) -> Row:
             session.samples.clear()
             if result.finding is not None:
                 found[result.finding.clause or item.clause] += 1
-    return Row(name, fault.clauses, dict(found))
+                checks[check_of(item)] += 1
+                rejecting.append(item.id)
+    digest = hashlib.sha256("\n".join(rejecting).encode()).hexdigest()[:16]
+    return Row(name, fault.clauses, dict(found), dict(checks), digest)
+
+
+def check_of(item: Item) -> str:
+    """Return the name of the check that an item belongs to: what would be one test if it were written by hand."""
+    name = item.id.split("/")[2]
+    if item.kind == "property" or name.startswith("pair-"):
+        return name
+    if item.kind == "calls":
+        return f"{item.clause} calls" if item.case else name.partition("=")[0]
+    return item.kind
+
+
+def all_checks() -> tuple[str, ...]:
+    """Return the names of all checks, in the order in which they are run."""
+    return tuple(dict.fromkeys(check_of(item) for item in _planned()))
 
 
 @cache
@@ -88,14 +137,26 @@ def _planned() -> tuple[Item, ...]:
 def as_json(matrix: Matrix) -> str:
     """Return the matrix as JSON, one fault or clause a line."""
     faults = [
-        {"fault": r.fault, "named": r.named, "foreseen": r.foreseen, "rejected_by": r.rejected_by} for r in matrix.rows
+        {
+            "fault": r.fault,
+            "named": r.named,
+            "foreseen": r.foreseen,
+            "rejected_by": r.rejected_by,
+            "by_check": r.by_check,
+            "digest": r.digest,
+        }
+        for r in matrix.rows
     ]
     clauses = [
         {"clause": c, "faults": len(matrix.rejecting(c)), "alone": [r.fault for r in matrix.alone(c)]}
         for c in matrix.clauses
     ]
-    head = {"format": FORMAT, "version": VERSION}
-    return f'{json.dumps(head)[:-1]}, "faults": [\n{_lines(faults)}\n], "clauses": [\n{_lines(clauses)}\n]}}\n'
+    checks = [{"check": c, "faults": len(matrix.killed_by(c))} for c in matrix.checks]
+    head = json.dumps({"format": FORMAT, "version": VERSION})[:-1]
+    parts = (
+        f'"{name}": [\n{_lines(v)}\n]' for name, v in (("faults", faults), ("clauses", clauses), ("checks", checks))
+    )
+    return f"{head}, {', '.join(parts)}}}\n"
 
 
 def _lines(values: Sequence[Any]) -> str:
@@ -113,14 +174,18 @@ def as_markdown(matrix: Matrix) -> str:
         "# Known faults and the clauses that reject them",
         "How many checks of each clause group reject each fault.",
         tabulate(faults, ["fault", "names", "foreseen", *groups], tablefmt="github"),
-        "How many faults each clause rejects, and how many no other clause does.",
+        "How many faults each clause rejects, and those that no other clause does.",
         tabulate(_clause_rows(matrix), ["clause", "faults", "alone"], tablefmt="github"),
+        "How many faults each check rejects.",
+        tabulate([[c, len(matrix.killed_by(c))] for c in matrix.checks], ["check", "faults"], tablefmt="github"),
     )
     return "\n\n".join(parts) + "\n"
 
 
 def _clause_rows(matrix: Matrix) -> list[list[Any]]:
-    return [[CLAUSES[c].label, len(matrix.rejecting(c)), len(matrix.alone(c))] for c in matrix.clauses]
+    return [
+        [CLAUSES[c].label, len(matrix.rejecting(c)), " ".join(r.fault for r in matrix.alone(c))] for c in matrix.clauses
+    ]
 
 
 def as_text(matrix: Matrix) -> str:

@@ -56,8 +56,20 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether detection is complete and foreseen, and there is no false alarm."""
-        return bool(self.detections) and not (self.missed or self.unforeseen or self.false_alarms)
+        """Whether detection is complete and foreseen, there is no false alarm, and every check can fail."""
+        return bool(self.detections) and not (
+            self.missed or self.unforeseen or self.false_alarms or self.idle or self.alike
+        )
+
+    @property
+    def idle(self) -> list[str]:
+        """The clauses and checks that reject no fault; known with the matrix."""
+        return self.matrix.idle if self.matrix is not None else []
+
+    @property
+    def alike(self) -> list[tuple[str, ...]]:
+        """The faults that the same items reject, without an explanation; known with the matrix."""
+        return self.matrix.alike if self.matrix is not None else []
 
 
 def selftest(
@@ -76,7 +88,9 @@ def selftest(
     counted = _Counted(len(faults) + len(variants), progress)
     names = [fault.name for fault in faults]
     if matrix:
-        found = Matrix(tuple(counted.each(mapped(matrices.row, names, jobs))))
+        found = Matrix(
+            tuple(counted.each(mapped(matrices.row, names, jobs))), matrices.all_checks() if faults is FAULTS else ()
+        )
         detections = [_detection(fault, row) for fault, row in zip(faults, found.rows, strict=True)]
     elif jobs > 1:
         caught = counted.each(mapped(_detect_named, names, jobs))

@@ -107,6 +107,7 @@ FAMILIES = {
     "sizes": "*/sizes-*",
     "pairs": "*/pair-*",
     "arguments": "*/arguments-*",
+    "crossed": "*/crossed-*",
     "orders": "*/orders/*",
     **{f"property {one.name}": f"*/property-{one.name}/*" for one in PROPERTIES},
 }

@@ -7,6 +7,7 @@ from functools import lru_cache
 from multimargin_conformance.checks import (
     arguments,
     caches,
+    crossed,
     empty,
     huge,
     integration,
@@ -18,6 +19,8 @@ from multimargin_conformance.checks import (
 )
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_reference.clauses import GROUPS
+
+OPERATOR = (vectors, empty, arguments, sizes, crossed, huge, properties, purity, caches, threads)
 
 
 def plan(scope: Scope) -> list[Item]:
@@ -32,8 +35,8 @@ def _of_the_operator(scope: Scope) -> list[Item]:
 
 
 def _planned(scope: Scope) -> list[Item]:
-    operator = (vectors, empty, arguments, sizes, huge, properties, purity, caches, threads) if scope.operator else ()
-    items = [item for module in (*operator, integration) for item in module.items(scope)]
+    modules = (*(OPERATOR if scope.operator else ()), integration)
+    items = [item for module in modules for item in module.items(scope)]
     order = {group: k for k, group in enumerate(GROUPS)}
     return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
 
@@ -41,8 +44,7 @@ def _planned(scope: Scope) -> list[Item]:
 def clauses_checked() -> dict[str, list[str]]:
     """Return the ids of the checks by clause, for vectors and for the other checks."""
     found: dict[str, list[str]] = {}
-    others = (empty, arguments, purity, sizes, huge, properties, caches, threads, integration)
-    for source in (vectors.clauses(), *(module.CLAUSES for module in others)):
+    for source in (vectors.clauses(), *(module.CLAUSES for module in (*OPERATOR[1:], integration))):
         for clause, names in source.items():
             found.setdefault(clause, []).extend(names)
     return found

@@ -41,6 +41,8 @@ def _lines(outcome: Outcome) -> list[str]:
         f"NOT FORESEEN {odd.fault.name}: caught by {odd.caught_by} only, named {' '.join(odd.fault.clauses)}"
         for odd in outcome.unforeseen
     ]
+    lines += [f"IDLE {name}: rejects no known fault, so nothing shows that it can fail" for name in outcome.idle]
+    lines += [f"ALIKE {' '.join(names)}: rejected by exactly the same items" for names in outcome.alike]
     lines += [f"FALSE ALARM {alarm.variant.name}: {alarm.message}" for alarm in outcome.false_alarms]
     caught, total = len(outcome.detections) - len(outcome.missed), len(outcome.detections)
     return [*lines, f"detection {caught} of {total}, false alarms {len(outcome.false_alarms)} of {outcome.variants}"]

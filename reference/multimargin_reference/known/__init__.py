@@ -24,6 +24,7 @@ from multimargin_reference.known import (
     faults_values,
     faults_weights,
 )
+from multimargin_reference.known.alike import ALIKE
 from multimargin_reference.known.catalogue import Fault, Variant
 from multimargin_reference.known.model import MODEL, Backend, Custom, Model, Request
 from multimargin_reference.known.variants import VARIANTS
@@ -52,4 +53,4 @@ GROUPS = (
 )
 FAULTS: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
 
-__all__ = ["FAULTS", "MODEL", "VARIANTS", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
+__all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]

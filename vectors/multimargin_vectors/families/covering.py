@@ -58,8 +58,13 @@ def _gain(missing: set[tuple[str, int, str, int]], row: dict[str, int], name: st
 
 def _draft(row: Mapping[str, Any], dtype: str, number: int) -> Draft:
     """Return the row in one dtype: with the widest grid for which nothing rounds, if there is one."""
-    candidates = [_with_levels(row, dtype, number, levels) for levels in LEVELS[dtype]]
-    return next((d for d in candidates if d.vectors()[0].tier == "exact"), candidates[-1])
+    drafted = list(candidates(row, dtype, number))
+    return next((d for d in drafted if d.vectors()[0].tier == "exact"), drafted[-1])
+
+
+def candidates(row: Mapping[str, Any], dtype: str, number: int) -> Iterator[Draft]:
+    """Yield drafts of a row in one dtype, from the widest grid to the narrowest; number: of the random stream."""
+    return (_with_levels(row, dtype, number, levels) for levels in LEVELS[dtype])
 
 
 def _with_levels(row: Mapping[str, Any], dtype: str, number: int, levels: int) -> Draft:
