@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis.reporting import with_reporter
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
 
 from multimargin_conformance.calling import ARGUMENTS, Arrays
+from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.item import Generated
 from multimargin_conformance.judge import judge
 from multimargin_conformance.outcome import Observation
@@ -27,6 +29,7 @@ from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Enclosures
 
 STEPS = 10  # of one run of the machine
+_OWN: st.SearchStrategy[Any] = st.runner()  # the machine that a rule runs on
 
 
 @dataclass(eq=False)
@@ -48,88 +51,87 @@ class Made:
     expected: Enclosures
 
 
+class Orders(RuleBasedStateMachine):
+    """The calls of one run. Hypothesis keeps what it knows of a class for ever, so there is one for all backends."""
+
+    made: Bundle[Made] = Bundle("made")
+
+    def __init__(self, session: Session, search: Search, drawn: st.SearchStrategy[Drawn], parts: Sequence[str]) -> None:
+        """drawn: the calls; parts: "loss", or "gradient" too."""
+        super().__init__()
+        self.session, self.search, self.drawn, self.parts = session, search, drawn, parts
+        self.calls = 0
+
+    @rule(target=made, value=_OWN.flatmap(lambda m: m.drawn), part=_OWN.flatmap(lambda m: st.sampled_from(m.parts)))
+    def call(self, value: Drawn, part: str) -> Made:
+        """Make a call with fresh arrays."""
+        return self._called(Memory(value.case, part, _arguments(value.case, part)), "a call after others")
+
+    @rule(target=made, before=made)
+    def again(self, before: Made) -> Made:
+        """Make an earlier call again, with the very same arrays."""
+        return self._called(before.memory, "an earlier call, made again")
+
+    @rule(target=made, before=made)
+    def with_other_logits(self, before: Made) -> Made:
+        """Make a call with the arrays of an earlier one, after other logits were written into them."""
+        memory = before.memory
+        memory.case = _other_logits(memory.case)
+        array = memory.arrays["input"]
+        assert array is not None
+        array[...] = memory.case.input
+        self.session.caller.write({"input": array})
+        return self._called(memory, "the arrays of an earlier call, with other logits")
+
+    @rule(before=made)
+    def look(self, before: Made) -> None:
+        """Look at an earlier result again."""
+        self._judge(before, self.session.caller.now(before.seen), "looked at again after other calls")
+
+    @rule(before=consumes(made))
+    def overwrite(self, before: Made) -> None:
+        """Overwrite an earlier result, as its owner may."""
+        self.session.caller.fill(before.seen, 77)
+
+    def _called(self, memory: Memory, why: str) -> Made:
+        self.calls += 1
+        case, part = memory.case, memory.part
+        hold = self.session.offers("held")
+        with self.search.watching():
+            seen = (self.session.kept if hold else self.session.plain)(part, case, **memory.arrays)
+        made = Made(case, memory, seen, part_of(legal_values(case), part))
+        self._judge(made, seen, why)
+        return made
+
+    def _judge(self, made: Made, seen: Observation, why: str) -> None:
+        finding = judge(made.memory.part, seen, made.expected, f"{why}; call {self.calls} of one object")
+        if finding:
+            self.search.broken(replace(finding, case=made.case))
+
+
 def try_orders(session: Session, dtypes: Sequence[str], part: str, generated: Generated) -> Result:
     """Return whether every call has its own answer in all runs of the machine. Raises Settled as the session does.
 
     dtypes: the first is that of most calls. part: "gradient" makes gradients beside losses.
     """
     search = Search(f"orders/{dtypes[0]}/{part}", generated.seed)
-    machine = search.seeded(
-        _machine(session, search, dtypes, ("loss", "gradient") if part == "gradient" else ("loss",))
-    )
+    parts = ("loss", "gradient") if part == "gradient" else ("loss",)
+    drawn = _drawn(tuple(dtypes), session.subject.capabilities)
     limits = search.settings(max(1, generated.examples // 2), stateful_step_count=STEPS)
+
+    def made() -> Orders:
+        return Orders(session, search, drawn, parts)
 
     def run() -> None:
         with with_reporter(lambda _text: None):
-            run_state_machine_as_test(machine, settings=limits)
+            run_state_machine_as_test(search.seeded(made), settings=limits)  # type: ignore[arg-type] # a function will do
 
     return search.result(run)
 
 
-def _machine(session: Session, search: Search, dtypes: Sequence[str], parts: Sequence[str]) -> Any:
-    drawn = st.one_of([calls(dtype, session.subject.capabilities) for dtype in (dtypes[0], *dtypes)])
-    hold = session.offers("held")
-
-    class Machine(RuleBasedStateMachine):
-        """The calls of one run."""
-
-        made: Bundle[Made] = Bundle("made")
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.calls = 0
-
-        @rule(target=made, value=drawn, part=st.sampled_from(parts))
-        def call(self, value: Drawn, part: str) -> Made:
-            """Make a call with fresh arrays."""
-            return self._called(Memory(value.case, part, _arguments(value.case, part)), "a call after others")
-
-        @rule(target=made, before=made)
-        def again(self, before: Made) -> Made:
-            """Make an earlier call again, with the very same arrays."""
-            return self._called(before.memory, "an earlier call, made again")
-
-        @rule(target=made, before=made)
-        def with_other_logits(self, before: Made) -> Made:
-            """Make a call with the arrays of an earlier one, after other logits were written into them."""
-            memory = before.memory
-            memory.case = _other_logits(memory.case)
-            array = memory.arrays["input"]
-            assert array is not None
-            array[...] = memory.case.input
-            session.caller.write({"input": array})
-            return self._called(memory, "the arrays of an earlier call, with other logits")
-
-        @rule(before=made)
-        def look(self, before: Made) -> None:
-            """Look at an earlier result again."""
-            self._judge(before, session.caller.now(before.seen), "looked at again after other calls")
-
-        @rule(before=consumes(made))
-        def overwrite(self, before: Made) -> None:
-            """Overwrite an earlier result, as its owner may."""
-            session.caller.fill(before.seen, 77)
-
-        def _called(self, memory: Memory, why: str) -> Made:
-            self.calls += 1
-            case, part = memory.case, memory.part
-            function = session.kept if hold else _plain(session)
-            with search.watching():
-                seen = function(part, case, **memory.arrays)
-            made = Made(case, memory, seen, part_of(legal_values(case), part))
-            self._judge(made, seen, why)
-            return made
-
-        def _judge(self, made: Made, seen: Observation, why: str) -> None:
-            finding = judge(made.memory.part, seen, made.expected, f"{why}; call {self.calls} of one object")
-            if finding:
-                search.broken(replace(finding, case=made.case))
-
-    return Machine
-
-
-def _plain(session: Session) -> Any:
-    return lambda part, case, **arrays: session.function(part)(case, **arrays)
+@cache
+def _drawn(dtypes: tuple[str, ...], capabilities: Capabilities) -> st.SearchStrategy[Drawn]:
+    return st.one_of([calls(dtype, capabilities) for dtype in (dtypes[0], *dtypes)])
 
 
 def _arguments(case: Case, part: str) -> Arrays:

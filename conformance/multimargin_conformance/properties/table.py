@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -64,6 +64,11 @@ TRIES = {
 def try_property(session: Session, name: str, dtype: str, part: str, generated: Generated) -> Result:
     """Return whether a property holds for the values that are drawn."""
     chosen, search = TRIES[name], Search(f"{name}/{dtype}/{part}", generated.seed)
-    strategy = chosen.strategy(dtype, session.subject.capabilities)
     count = max(1, generated.examples // chosen.slower)
-    return tried(session, strategy, chosen.test, search, part, count)
+    return tried(session, _strategy(name, dtype, session.subject.capabilities), chosen.test, search, part, count)
+
+
+@cache
+def _strategy(name: str, dtype: str, capabilities: Capabilities) -> st.SearchStrategy[Any]:
+    """Return a property's strategy, the same for every backend that declares the same."""
+    return TRIES[name].strategy(dtype, capabilities)
