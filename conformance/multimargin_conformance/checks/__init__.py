@@ -13,6 +13,7 @@ from multimargin_conformance.checks import (
     integration,
     properties,
     purity,
+    rejections,
     sizes,
     threads,
     vectors,
@@ -20,7 +21,7 @@ from multimargin_conformance.checks import (
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_reference.clauses import GROUPS
 
-OPERATOR = (vectors, empty, arguments, sizes, crossed, huge, properties, purity, caches, threads)
+OPERATOR = (vectors, empty, arguments, rejections, sizes, crossed, huge, properties, purity, caches, threads)
 
 
 def plan(scope: Scope) -> list[Item]:

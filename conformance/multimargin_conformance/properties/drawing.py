@@ -17,6 +17,7 @@ from multimargin_conformance.capabilities import REDUCTIONS, Capabilities
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import exact_values
 from multimargin_reference.formats import DTYPES, HALVES
+from multimargin_vectors.families.covering import without_kinks
 from multimargin_vectors.splitmix import words
 
 SHAPES = (
@@ -135,16 +136,6 @@ def _grads(raw: NDArray[np.int64], shape: tuple[int, ...], dtype: str) -> NDArra
     table = np.array([1.0, -2.0, 0.0, -1.0] if dtype in HALVES else [1.0, -2.0, 0.5, 0.0, -1.0, 4.0])
     values: NDArray[np.float64] = table[raw % len(table)][: max(1, int(np.prod(shape)))].reshape(shape)
     return values
-
-
-def without_kinks(x: NDArray[np.float64], target: NDArray[np.int64], margin: float) -> NDArray[np.float64]:
-    """Move logits off z = 0, which has checks of its own (GRADIENT-4)."""
-    rows, y = np.atleast_2d(x).copy(), np.atleast_1d(target)
-    place = np.arange(len(rows))
-    tied = margin - rows[place, y][:, None] + rows == 0
-    tied[place, y] = False
-    rows[tied] += STEP
-    return rows.reshape(x.shape)
 
 
 def is_exact(case: Case) -> bool:

@@ -71,7 +71,7 @@ def _with_levels(row: Mapping[str, Any], dtype: str, number: int, levels: int) -
     shape, p = row["shape"], row["p"]
     x = _logits(shape, number, levels)
     y = _targets(row["target"], shape, number)
-    x = _without_kinks(x, y, row["margin"])
+    x = without_kinks(x, y, row["margin"])
     w = _weights(row["weight"], shape[-1], dtype)
     g = _grads(row["grad_output"], y.shape if row["reduction"] == "none" else ())
     options = ", ".join(f"{k} {v}" for k, v in row.items())
@@ -108,7 +108,7 @@ def _targets(kind: str, shape: tuple[int, ...], number: int) -> NDArray[np.int64
     return pattern if len(shape) == 2 else pattern.reshape(())
 
 
-def _without_kinks(x: NDArray[np.float64], y: NDArray[np.int64], margin: float) -> NDArray[np.float64]:
+def without_kinks(x: NDArray[np.float64], y: NDArray[np.int64], margin: float) -> NDArray[np.float64]:
     """Move logits off z = 0, which has a family of its own (GRADIENT-4)."""
     rows, targets = np.atleast_2d(x).copy(), np.atleast_1d(y)
     for row, target in zip(rows, targets, strict=True):

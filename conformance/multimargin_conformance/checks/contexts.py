@@ -1,0 +1,84 @@
+"""Contexts: what a call is like apart from what it is about. A mistake may be made on one path of a kernel alone.
+
+Every pair of values of shape, reduction, weights, power and margin occurs, and every triple but those of shape and
+margin: a mistake that needs three of them to be so is met whatever it is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from multimargin_conformance.capabilities import REDUCTIONS
+from multimargin_reference.case import Case
+from multimargin_reference.formats import DTYPES
+from multimargin_vectors.families.covering import without_kinks
+from multimargin_vectors.splitmix import integers
+
+SHAPES = ((4,), (1, 4), (4, 1), (2, 2), (4, 4), (8, 4), (2, 16), (2, 256), (256, 4))
+MARGINS = (1.0, -0.75, 0.0, 0.5)
+WEIGHTS = ((0.5, 2.0, 1.0), (-1.0, 1.0, 2.0), (1.0, 0.0, 4.0))
+GRADS = ((1.0,), (-2.0, 0.5), (0.5, 1.0, -1.0))
+STREAM = 30_000  # where the random numbers of these calls begin
+
+
+@dataclass(frozen=True)
+class Context:
+    """One row of the covering array."""
+
+    number: int
+    shape: tuple[int, ...]
+    reduction: str
+    weighted: bool
+    p: int
+    margin: float
+
+    @property
+    def rows(self) -> int:
+        """N, 1 without a batch."""
+        return self.shape[0] if len(self.shape) == 2 else 1
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return self.shape[-1]
+
+
+@cache
+def contexts() -> tuple[Context, ...]:
+    """Return the covering array: shape x reduction x weights in full, p and margin so that these triples are there."""
+    found: list[Context] = []
+    for i, shape in enumerate(SHAPES):
+        for j, reduction in enumerate(REDUCTIONS):
+            for k, weighted in enumerate((False, True)):
+                margin = MARGINS[(i // 2 + j + k) % len(MARGINS)]
+                found.append(Context(len(found), shape, reduction, weighted, 1 + (i + j + k) % 2, margin))
+    return tuple(found)
+
+
+def chosen(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
+    """Return the contexts of one dtype out of those that are checked: every other one, so that all have each.
+
+    A pair of shape and reduction is met in one dtype of two; where one dtype alone is checked it has all contexts.
+    """
+    if len(dtypes) == 1:
+        return contexts()
+    turn = dtypes.index(dtype) % 2
+    return tuple(c for c in contexts() if (SHAPES.index(c.shape) // 2 + REDUCTIONS.index(c.reduction)) % 2 == turn)
+
+
+@cache
+def valid(context: Context, dtype: str) -> Case:
+    """Return a context's valid call: on the exact grid, with few logits near the margin, none at the kink."""
+    c, kind = context, DTYPES[dtype]
+    numbers = integers(STREAM + c.number, c.rows * c.classes, 8).reshape(c.rows, c.classes)
+    x = np.where(np.arange(c.classes) < 4, (numbers - 4) * 0.5, -8.0)
+    y = integers(STREAM + 500 + c.number, c.rows, min(c.classes, 4))
+    x = without_kinks(x, y, c.margin)
+    weight = np.resize(WEIGHTS[c.number % len(WEIGHTS)], c.classes).astype(kind) if c.weighted else None
+    shape = c.shape[:-1] if c.reduction == "none" else ()
+    grads = np.resize(GRADS[c.number % len(GRADS)], shape).astype(kind)
+    x, y = x.reshape(c.shape).astype(kind), y.reshape(c.shape[:-1])
+    return Case(x, y, c.p, c.margin, weight, c.reduction, grads)

@@ -1,0 +1,157 @@
+"""Every reason to reject a call in every context: what is checked on one path may be forgotten on another.
+
+The golden vectors have each invalid argument in a few calls; here it is put into the valid call of every context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from multimargin_conformance.calling import Arrays
+from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.checks.contexts import chosen, valid
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import TARGET_RANGE
+from multimargin_conformance.isolation.launch import ON_THE_HOST
+from multimargin_conformance.judge import Finding, call_text, judge_rejection
+from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.rejection import rejecting_clause
+
+FIRST, MIDDLE, LAST = 0, 1, 2
+Change = Callable[[Case], Case]
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a reason, dtype and part."""
+    for dtype in scope.dtypes:
+        for name, (clause, _) in REASONS.items():
+            parts = ("loss", "gradient") if clause in TARGET_RANGE and scope.gradient else ("loss",)
+            for part in parts:
+                made = Made(name, dtype, scope.dtypes, scope.capabilities)
+                if made.calls:
+                    yield _item(made, clause, part)
+
+
+@dataclass(frozen=True)
+class Made:
+    """The invalid calls of one reason in one dtype, out of those that are checked."""
+
+    name: str
+    dtype: str
+    dtypes: tuple[str, ...]
+    capabilities: Capabilities
+
+    @property
+    def calls(self) -> list[Case]:
+        """One a context in which it is no valid or unusual call, made once a process."""
+        return _calls(self)
+
+
+@cache
+def _calls(made: Made) -> list[Case]:
+    clause, change = REASONS[made.name]
+    cases = (change(valid(context, made.dtype)) for context in chosen(made.dtype, made.dtypes))
+    return [case for case in cases if rejecting_clause(case) == clause and not made.capabilities.leaves_out(case)]
+
+
+def _item(made: Made, clause: str, part: str) -> Item:
+    def run(session: Session) -> Result:
+        if clause in TARGET_RANGE and session.subject.device not in ON_THE_HOST:
+            return Result("skip", reason="on a device each of these calls would need a process of its own")
+        for case in made.calls:
+            if finding := judge_rejection(session.function(part)(case), clause):
+                message = f"{finding.message}; {call_text(case, part)}"
+                return result_of(Finding(message, finding.evidence, finding.clause, case))
+        return PASS
+
+    def planned() -> list[tuple[Case, Arrays]]:
+        return [(case, {}) for case in made.calls]
+
+    id_ = f"{clause}/{made.dtype}/contexts-{made.name}/{part}"
+    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=planned)
+
+
+def _target(value: int | None, place: int, offset: int = 0) -> Change:
+    """Put a target into one row: a value, counted from C, or added to what is there."""
+
+    def change(case: Case) -> Case:
+        y = np.atleast_1d(case.target).copy()
+        row = (0, len(y) // 2, len(y) - 1)[place]
+        y[row] = y[row] + offset if value is None else value + offset * case.input.shape[-1]
+        return replace(case, target=y.reshape(case.target.shape))
+
+    return change
+
+
+def _targets(change: Callable[[Any, int], Any]) -> Change:
+    """Replace the targets by what `change` makes of them and of N."""
+    return lambda case: replace(case, target=change(case.target, len(np.atleast_1d(case.target))))
+
+
+def _weight(change: Callable[[int], tuple[int, ...]]) -> Change:
+    """Give a weight of ones in the shape that `change` makes of C."""
+    return lambda case: replace(case, weight=np.ones(change(case.input.shape[-1]), case.input.dtype))
+
+
+def _option(**values: Any) -> Change:
+    return lambda case: replace(case, **values)
+
+
+def _input(change: Callable[[Any], Any]) -> Change:
+    return lambda case: replace(case, input=change(case.input), weight=None)
+
+
+def _no_classes(case: Case) -> Case:
+    weight = None if case.weight is None else case.weight[:0]
+    return replace(case, input=case.input[..., :0], target=np.zeros_like(case.target), weight=weight)
+
+
+REASONS: dict[str, tuple[str, Change]] = {
+    **{f"p={p}": ("REJECT-1", _option(p=p)) for p in (0, 3, -1, 1.5, 1.99, 2.5)},
+    **{f"reduction-{k}": ("REJECT-2", _option(reduction=r)) for k, r in enumerate(("average", "", "MEAN", "sum "))},
+    "target-negative-first": ("REJECT-3", _target(-1, FIRST)),
+    "target-negative-middle": ("REJECT-3", _target(-1, MIDDLE)),
+    "target-negative-last": ("REJECT-3", _target(-1, LAST)),
+    "target-minus-classes": ("REJECT-3", _target(0, FIRST, -1)),
+    "target-minus-100": ("REJECT-3", _target(-100, LAST)),
+    "target-classes-first": ("REJECT-4", _target(0, FIRST, 1)),
+    "target-classes-middle": ("REJECT-4", _target(0, MIDDLE, 1)),
+    "target-classes-last": ("REJECT-4", _target(0, LAST, 1)),
+    "target-past-classes": ("REJECT-4", _target(1, LAST, 1)),
+    "target-wraps-at-8-bits": ("REJECT-5", _target(None, FIRST, 2**8)),
+    "target-wraps-at-16-bits": ("REJECT-5", _target(None, LAST, 2**16)),
+    "target-wraps-at-32-bits": ("REJECT-5", _target(None, FIRST, 2**32)),
+    "target-wraps-at-32-bits-last": ("REJECT-5", _target(None, LAST, 2**32)),
+    "target-largest": ("REJECT-5", _target(2**63 - 1, MIDDLE)),
+    "targets-more": ("REJECT-6", _targets(lambda y, n: np.resize(y, n + 1))),
+    "targets-twice": ("REJECT-6", _targets(lambda y, n: np.resize(y, 2 * n))),
+    "targets-fewer": ("REJECT-6", _targets(lambda y, n: np.resize(y, n)[: n - 1])),
+    "targets-one": ("REJECT-6", _targets(lambda y, _: np.resize(y, 1))),
+    "targets-none": ("REJECT-6", _targets(lambda y, n: np.resize(y, n)[:0])),
+    "targets-column": ("REJECT-7", _targets(lambda y, n: np.resize(y, (n, 1)))),
+    "targets-row": ("REJECT-7", _targets(lambda y, n: np.resize(y, (1, n)))),
+    "targets-scalar": ("REJECT-7", _targets(lambda y, _: np.resize(y, ()))),
+    "targets-float32": ("REJECT-8", _targets(lambda y, _: y.astype(np.float32))),
+    "targets-float64": ("REJECT-8", _targets(lambda y, _: y.astype(np.float64))),
+    "weight-longer": ("REJECT-9", _weight(lambda c: (c + 1,))),
+    "weight-shorter": ("REJECT-9", _weight(lambda c: (c - 1,))),
+    "weight-twice": ("REJECT-9", _weight(lambda c: (2 * c,))),
+    "weight-single": ("REJECT-9", _weight(lambda _: (1,))),
+    "weight-empty": ("REJECT-9", _weight(lambda _: (0,))),
+    "weight-row": ("REJECT-10", _weight(lambda c: (1, c))),
+    "weight-column": ("REJECT-10", _weight(lambda c: (c, 1))),
+    "weight-scalar": ("REJECT-10", _weight(lambda _: ())),
+    "no-classes": ("REJECT-11", _no_classes),
+    "input-of-rank-3": ("REJECT-12", _input(lambda x: x[None] if x.ndim == 2 else x[None, None])),
+    "input-with-a-last-axis": ("REJECT-12", _input(lambda x: x[..., None] if x.ndim == 2 else x[:, None, None])),
+    "input-with-a-middle-axis": ("REJECT-12", _input(lambda x: x[:, None] if x.ndim == 2 else x[:, None, None])),
+}
+CLAUSES: dict[str, list[str]] = {}
+for _name, (_clause, _) in REASONS.items():
+    CLAUSES.setdefault(_clause, []).append(f"{_name} in every context")
