@@ -15,8 +15,10 @@ import pytest
 
 from multimargin_conformance import Capabilities, check
 from multimargin_conformance.checks import plan
+from multimargin_conformance.checks.effects import EFFECTS
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.properties import PROPERTIES
+from multimargin_conformance.checks.rejections import REASONS
 from multimargin_conformance.profiles import PROFILES
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.known import FAULTS, VARIANTS, Fault, Variant
@@ -108,6 +110,7 @@ FAMILIES = {
     "pairs": "*/pair-*",
     "arguments": "*/arguments-*",
     "crossed": "*/crossed-*",
+    **{f"contexts {name}": f"*/contexts-{name}/*" for name in (*REASONS, *EFFECTS)},
     "orders": "*/orders/*",
     **{f"property {one.name}": f"*/property-{one.name}/*" for one in PROPERTIES},
 }

@@ -18,15 +18,15 @@ from multimargin_reference.formats import Format
 ROOM = 2.0  # every bound is to hold with this factor to spare
 
 
-def exact_values(case: Case) -> Values | None:
+def exact_values(case: Case, *, subnormal: bool = False) -> Values | None:
     """Return what every legal implementation returns for a valid case, None where something may round.
 
-    Rounds nowhere with the permission to flush subnormals either.
+    With the permission to flush subnormals nothing rounds either, unless results may be `subnormal`.
     """
     if not case.target.size:
         return None
     with np.errstate(all="ignore"):
-        call = _Call.of(case)
+        call = _Call.of(case, subnormal)
         if call is None or not call.loss_is_exact:
             return None
         loss = _point(case, call.loss, case.target.shape if case.reduction == "none" else ())
@@ -58,10 +58,11 @@ class _Call:
     g: Floats | None
     p: int
     reduction: str
-    step: float  # at most 1; every z is a multiple of it
+    step: float  # every z is a multiple of it
+    least: float  # the smallest number that nothing flushes, with room to spare
 
     @classmethod
-    def of(cls, case: Case) -> _Call | None:
+    def of(cls, case: Case, subnormal: bool) -> _Call | None:
         """Return a call whose z, weights and divisors are exact, otherwise None."""
         fmt, m = case.format, float(case.margin)
         x, y = np.atleast_2d(case.input).astype(np.float64), np.atleast_1d(case.target)
@@ -70,7 +71,8 @@ class _Call:
         counts = (x.shape[1], *((len(x), x.size) if case.reduction == "mean" else ()))
         if not all(n & (n - 1) == 0 and n <= fmt.largest for n in counts) or not _powers_of_two(w):
             return None
-        step = min(1.0, float(lowest_bits(np.append(x, m)).min()))
+        step = float(lowest_bits(np.append(x, m)).min())
+        step = step if np.isfinite(step) else 1.0  # nothing but zeros, or what the next line refuses
         xy = x[rows, y][:, None]
         total = abs(m) + 2 * float(np.abs(x).max())
         if not total * ROOM <= 2.0**fmt.precision * step:  # NaN and infinities fail this
@@ -81,16 +83,12 @@ class _Call:
         reach = np.maximum.reduce([m - xy + np.zeros_like(x), x - xy, m + x, z, np.zeros_like(x)])
         grads = case.grad_output
         g = None if grads is None else np.broadcast_to(grads.astype(np.float64).reshape(-1), len(x))
-        return cls(fmt, z, own, reach, y, w, g, int(case.p), case.reduction, step)
+        least = ROOM * float(fmt.eta if subnormal else fmt.smallest_normal)
+        return cls(fmt, z, own, reach, y, w, g, int(case.p), case.reduction, step, least)
 
     @property
     def _divisor(self) -> float:
         return float(self.z.size if self.reduction == "mean" else self.z.shape[1])
-
-    @property
-    def _least(self) -> float:
-        """The smallest number that nothing flushes, with room to spare."""
-        return ROOM * float(self.format.smallest_normal)
 
     @property
     def _largest(self) -> float:
@@ -109,7 +107,7 @@ class _Call:
         unit, smallest = self.step**self.p, float(used.min())
         largest = float(size.max() if self.reduction == "none" else size.sum())
         fits = largest * ROOM <= 2.0**self.format.precision * unit * smallest
-        return fits and self.step**self.p * min(1.0, smallest) / self._divisor >= self._least
+        return fits and min(1.0, self.step) ** self.p * min(1.0, smallest) / self._divisor >= self.least
 
     @property
     def loss(self) -> Floats:
@@ -129,10 +127,10 @@ class _Call:
         size = (self.z > 0).sum(axis=1) + (self.own > 0) if p == 1 else self.z.sum(axis=1) + self.own
         large = np.maximum(1.0, g) * np.maximum(1.0, w) * 2 * np.maximum(1.0, size)
         counts = (g != 0) & (w != 0)
-        bits = np.minimum(1.0, lowest_bits(self.g))
+        bits = lowest_bits(self.g)
         fits = size * g * ROOM <= 2.0**self.format.precision * self.step ** (p - 1) * bits
-        small = bits * self.step ** (p - 1) * np.minimum(1.0, w) / self._divisor
-        return bool((large < self._largest).all() and (~counts | (fits & (small >= self._least))).all())
+        small = np.minimum(1.0, bits) * min(1.0, self.step) ** (p - 1) * np.minimum(1.0, w) / self._divisor
+        return bool((large < self._largest).all() and (~counts | (fits & (small >= self.least))).all())
 
     @property
     def gradient(self) -> Floats:

@@ -8,6 +8,7 @@ from multimargin_conformance.checks import (
     arguments,
     caches,
     crossed,
+    effects,
     empty,
     huge,
     integration,
@@ -21,7 +22,7 @@ from multimargin_conformance.checks import (
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_reference.clauses import GROUPS
 
-OPERATOR = (vectors, empty, arguments, rejections, sizes, crossed, huge, properties, purity, caches, threads)
+OPERATOR = (vectors, empty, arguments, rejections, effects, sizes, crossed, huge, properties, purity, caches, threads)
 
 
 def plan(scope: Scope) -> list[Item]:

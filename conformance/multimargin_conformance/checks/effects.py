@@ -1,0 +1,326 @@
+"""What a call may be about, in every context: ties, masked classes, infinities, NaN, subnormals, the edge of overflow,
+an empty batch, weights that nothing reads, and results that are held while other calls are made.
+
+Each is put into the valid call of a context. What is legal comes from a call on the exact grid that stands for it: a
+masked class is one far below the margin, an infinite target one far above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multimargin_conformance.calling import Arrays
+from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.checks.contexts import chosen, valid
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import part_of
+from multimargin_conformance.judge import Finding, call_text, judge
+from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.exact_values import exact_values
+from multimargin_reference.expectation import Enclosures
+
+FAR = 64.0  # from the margin
+SMALLEST = {"float32": -149, "float64": -1074}  # exponents; halves have too few for what is scaled
+LARGEST = {"float32": 127, "float64": 1023}
+Part = str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A call and what is legal for the part that it is about."""
+
+    case: Case
+    values: Enclosures
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What is put into a call. clauses: of the loss and of the gradient, "" where it is not about it.
+
+    change: the call and what is legal, None where the context has no such call. flushed: whether a backend that may
+    flush subnormals may differ.
+    """
+
+    clauses: tuple[str, str]
+    change: Callable[[Case, Part], Expected | None]
+    flushed: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """The calls of one effect in one dtype, out of those that are checked, for one part."""
+
+    name: str
+    dtype: str
+    part: str
+    dtypes: tuple[str, ...]
+    capabilities: Capabilities
+
+    @property
+    def calls(self) -> list[Expected]:
+        """One a context, made once a process."""
+        return _calls(self)
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item an effect, dtype and part."""
+    for dtype in scope.dtypes:
+        for name, effect in EFFECTS.items():
+            for part, clause in zip(("loss", "gradient"), effect.clauses, strict=True):
+                if not clause or (part == "gradient" and not scope.gradient) or (effect.flushed and scope.flush):
+                    continue
+                made = Made(name, dtype, part, scope.dtypes, scope.capabilities)
+                if made.calls:
+                    yield _item(made, clause)
+
+
+@cache
+def _calls(made: Made) -> list[Expected]:
+    change = EFFECTS[made.name].change
+    cases = (valid(context, made.dtype) for context in chosen(made.dtype, made.dtypes))
+    found = (change(case, made.part) for case in cases if not made.capabilities.leaves_out(case))
+    return [expected for expected in found if expected is not None]
+
+
+def _item(made: Made, clause: str) -> Item:
+    test = _held if made.name == "held" else _judged
+
+    def run(session: Session) -> Result:
+        for expected in made.calls:
+            if finding := test(session, expected, made):
+                message = f"{finding.message}; {call_text(expected.case, made.part)}"
+                return result_of(replace(finding, message=message, case=expected.case))
+        return PASS
+
+    def calls() -> list[tuple[Case, Arrays]]:
+        return [(expected.case, {}) for expected in made.calls]
+
+    id_ = f"{clause}/{made.dtype}/contexts-{made.name}/{made.part}"
+    calls = None if made.name == "held" else lambda: [(e.case, {}) for e in made.calls]
+    return Item(id_, clause, made.dtype, made.part, run, kind="contexts", calls=calls, prepare=lambda: made.calls)
+
+
+def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:
+    observation = session.function(made.part)(expected.case)
+    return judge(made.part, observation, expected.values, made.name)
+
+
+def _held(session: Session, expected: Expected, made: Made) -> Finding | None:
+    """A result is looked at again after another call of its shape; and overwriting it changes no later one."""
+    session.needs("held")
+    case, part = expected.case, made.part
+    first = session.kept(part, case)
+    session.function(part)(replace(case, input=case.input[..., ::-1].copy(), margin=case.margin + 1))
+    if finding := judge(part, session.caller.now(first), expected.values, "looked at again after another call"):
+        return finding
+    session.caller.fill(first, 77)
+    again = session.function(part)(case)
+    return judge(part, again, expected.values, "after an earlier result was overwritten")
+
+
+def _exact(case: Case, part: str, *, subnormal: bool = False) -> Enclosures | None:
+    values = exact_values(case, subnormal=subnormal)
+    return None if values is None else part_of(values, part)
+
+
+def _as(case: Case, stand_in: Case, part: str) -> Expected | None:
+    """Return the call with what is legal for the one that stands for it."""
+    values = _exact(stand_in, part)
+    return None if values is None else Expected(case, values)
+
+
+def _plain(case: Case, part: str) -> Expected | None:
+    return _as(case, case, part)
+
+
+def _rows(case: Case) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the logits as (N, C) doubles, a copy, and the targets as (N,)."""
+    return np.atleast_2d(case.input).astype(np.float64), np.atleast_1d(case.target)
+
+
+def _with(case: Case, x: NDArray[np.float64]) -> Case:
+    return replace(case, input=x.reshape(case.input.shape).astype(case.input.dtype))
+
+
+def _others(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return, for every row, a class that is not its target, and the row's number; nothing for one class."""
+    y = np.atleast_1d(case.target)
+    return (y + 1) % case.input.shape[-1], np.arange(len(y))
+
+
+def _ties(case: Case, part: str) -> Expected | None:
+    """Put one class of every row at z = 0."""
+    if case.input.shape[-1] < 2:
+        return None
+    x, y = _rows(case)
+    other, row = _others(case)
+    x[row, other] = x[row, y] - case.margin
+    return _plain(_with(case, x), part)
+
+
+def _masked(case: Case, part: str) -> Expected | None:
+    """Put -inf at one class of every row."""
+    return _replaced(case, part, "another, every row", -np.inf, -FAR)
+
+
+def _all_masked(case: Case, part: str) -> Expected | None:
+    """Put -inf at every class but the target, in the first row."""
+    return _replaced(case, part, "all others, first row", -np.inf, -FAR)
+
+
+def _infinite_target(case: Case, part: str) -> Expected | None:
+    """Put +inf at the last row's target."""
+    return _replaced(case, part, "target, last row", np.inf, FAR)
+
+
+def _place(case: Case, name: str) -> tuple[Any, Any]:
+    """Return the rows and classes that a name stands for."""
+    y = np.atleast_1d(case.target)
+    other, row = _others(case)
+    places: dict[str, tuple[Any, Any]] = {
+        "another, every row": (row, other),
+        "another, last row": (-1, other[-1]),
+        "target, last row": (-1, y[-1]),
+        "all others, first row": (0, np.arange(case.input.shape[-1]) != y[0]),
+    }
+    return places[name]
+
+
+def _replaced(case: Case, part: str, place: str, value: float, stand_in: float) -> Expected | None:
+    """Put a value at a place, and what stands for it into the call that says what is legal."""
+    if case.input.shape[-1] < 2:
+        return None
+    changed, _ = _rows(case)
+    meant, where = changed.copy(), _place(case, place)
+    changed[where], meant[where] = value, stand_in
+    return _as(_with(case, changed), _with(case, meant), part)
+
+
+def _infinite(case: Case, part: str) -> Expected | None:
+    """Put +inf at a class of the last row, whose loss is then infinite."""
+    return _endless(case, part, "another, last row", np.inf, FAR)
+
+
+def _infinite_loss(case: Case, part: str) -> Expected | None:
+    """Put -inf at the last row's target, whose loss is then infinite."""
+    return _endless(case, part, "target, last row", -np.inf, -FAR)
+
+
+def _endless(case: Case, part: str, place: str, value: float, stand_in: float) -> Expected | None:
+    """Return a call whose last row has an infinite hinge; for p = 2 its gradient is left to the vectors."""
+    w = 1.0 if case.weight is None else float(case.weight[np.atleast_1d(case.target)[-1]])
+    expected = _replaced(case, part, place, value, stand_in) if w else None
+    if expected is None or (part == "gradient" and case.p == 1):
+        return expected
+    if part == "gradient":
+        return None
+    ends = expected.values.lo.copy()
+    ends[-1] = np.copysign(np.inf, w)  # of the last row, or of all
+    return replace(expected, values=replace(expected.values, lo=ends, hi=ends, nearest=ends))
+
+
+def _not_a_number(case: Case, part: str) -> Expected | None:
+    """Put NaN at a class of the last row: its terms are dropped, or the row is NaN; other rows are what they are."""
+    expected = _replaced(case, part, "another, last row", np.nan, -FAR)
+    if expected is None:
+        return None
+    values, size = expected.values, expected.values.lo.size
+    if part == "loss":
+        return replace(expected, values=replace(values, also={size - 1: frozenset({"nan"})}))
+    lo, hi, classes = values.lo.copy(), values.hi.copy(), case.input.shape[-1]
+    lo[-classes:], hi[-classes:] = -np.inf, np.inf  # the row's own gradient has vectors of its own
+    also = {k: frozenset({"nan"}) for k in range(size - classes, size)}
+    return replace(expected, values=replace(values, lo=lo, hi=hi, also=also))
+
+
+def _unused_weight(value: float) -> Callable[[Case, str], Expected | None]:
+    """Put a value at the weight of a class that is no row's target."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        unused = np.setdiff1d(np.arange(case.input.shape[-1]), np.atleast_1d(case.target))
+        if case.weight is None or not unused.size:
+            return None
+        weight = case.weight.copy()
+        weight[unused[-1]] = value
+        return _as(replace(case, weight=weight), case, part)
+
+    return change
+
+
+def _scaled(case: Case, part: str, exponents: range, *, subnormal: bool) -> Expected | None:
+    """Scale what a part is proportional to by the first power of two with which nothing rounds or overflows."""
+    assert case.grad_output is not None
+    for exponent in exponents:
+        half = exponent // int(case.p)
+        if part == "gradient":
+            scaled = replace(case, grad_output=_times(case.grad_output, exponent))
+        else:
+            scaled = replace(case, input=_times(case.input, half), margin=float(np.ldexp(case.margin, half)))
+        if (values := _exact(scaled, part, subnormal=subnormal)) is not None:
+            return Expected(scaled, values)
+    return None
+
+
+def _times(array: NDArray[Any], exponent: int) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        scaled: NDArray[Any] = np.ldexp(array, exponent).astype(array.dtype)
+    return scaled
+
+
+def _smallest(case: Case, part: str) -> Expected | None:
+    """Make the result as small as it can be without rounding: subnormal."""
+    least = SMALLEST.get(case.dtype)
+    return None if least is None else _scaled(case, part, range(least, least + 16), subnormal=True)
+
+
+def _largest(case: Case, part: str) -> Expected | None:
+    """Make the result as large as it can be without a legal evaluation overflowing."""
+    most = LARGEST.get(case.dtype)
+    return None if most is None else _scaled(case, part, range(most, most - 24, -1), subnormal=False)
+
+
+def _empty(reductions: tuple[str, ...]) -> Callable[[Case, str], Expected | None]:
+    """Take all rows away."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        if case.input.ndim == 1 or case.reduction not in reductions:
+            return None
+        g = case.grad_output
+        g = g[:0] if g is not None and g.ndim else g
+        called = replace(case, input=case.input[:0], target=case.target[:0], grad_output=g)
+        shape = called.input.shape if part == "gradient" else called.target.shape if case.reduction == "none" else ()
+        values = np.zeros(int(np.prod(shape)))
+        also = {0: frozenset({"nan"})} if part == "loss" and case.reduction == "mean" else {}
+        return Expected(called, Enclosures(shape, case.dtype, values, values, values, also))
+
+    return change
+
+
+EFFECTS = {
+    "held": Effect(("PURITY-4", "PURITY-4"), _plain),
+    "ties": Effect(("VALUE-3", "GRADIENT-4"), _ties),
+    "masked": Effect(("SPECIAL-1", "SPECIAL-1"), _masked),
+    "all-masked": Effect(("SPECIAL-1", "SPECIAL-1"), _all_masked),
+    "infinite": Effect(("SPECIAL-2", "SPECIAL-2"), _infinite),
+    "infinite-target": Effect(("SPECIAL-3", "SPECIAL-3"), _infinite_target),
+    "infinite-loss": Effect(("SPECIAL-4", "SPECIAL-4"), _infinite_loss),
+    "nan": Effect(("SPECIAL-7", "SPECIAL-7"), _not_a_number),
+    "subnormal": Effect(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
+    "large": Effect(("SPECIAL-6", "SPECIAL-6"), _largest),
+    "unused-weight-nan": Effect(("WEIGHT-4", "WEIGHT-4"), _unused_weight(np.nan)),
+    "unused-weight-infinite": Effect(("WEIGHT-4", "WEIGHT-4"), _unused_weight(np.inf)),
+    "empty-none": Effect(("SHAPE-6", "SHAPE-9"), _empty(("none",))),
+    "empty-sum": Effect(("SHAPE-7", "SHAPE-9"), _empty(("sum",))),
+    "empty-mean": Effect(("SHAPE-8", "SHAPE-9"), _empty(("mean",))),
+}
+CLAUSES: dict[str, list[str]] = {}
+for _name, _effect in EFFECTS.items():
+    for _clause in dict.fromkeys(filter(None, _effect.clauses)):
+        CLAUSES.setdefault(_clause, []).append(f"{_name} in every context")
