@@ -103,8 +103,16 @@ def _item(made: Made, clause: str) -> Item:
         return [(expected.case, {}) for expected in made.calls]
 
     id_ = f"{clause}/{made.dtype}/contexts-{made.name}/{made.part}"
-    calls = None if made.name == "held" else lambda: [(e.case, {}) for e in made.calls]
-    return Item(id_, clause, made.dtype, made.part, run, kind="contexts", calls=calls, prepare=lambda: made.calls)
+    return Item(
+        id_,
+        clause,
+        made.dtype,
+        made.part,
+        run,
+        kind="contexts",
+        calls=None if made.name == "held" else calls,
+        prepare=lambda: made.calls,
+    )
 
 
 def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:
