@@ -292,7 +292,7 @@ def _comparable(failed: Failed) -> bool:
     """Whether a failed call's result does not depend on the order of summation."""
     item, chosen = failed.item, failed.finding.case
     if chosen is not None:
-        return exact_values(chosen) is not None
+        return bool(rejecting_clause(chosen)) or exact_values(chosen) is not None
     return item.call is not None and bool(item.case) and _tier(item) in EXACT
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections import deque
+from functools import lru_cache
 
 
 def place_of(error: BaseException) -> str:
@@ -19,6 +20,12 @@ def place_of(error: BaseException) -> str:
 
 def short(path: str) -> str:
     """Return a path below the nearest entry of the module search path, or below the current directory."""
-    roots = [os.path.join(os.path.abspath(entry), "") for entry in [*sys.path, ""]]
+    return _below(path, (*sys.path, os.curdir), os.getcwd())
+
+
+@lru_cache(maxsize=256)  # a backend rejects hundreds of calls in one place
+def _below(path: str, entries: tuple[str, ...], _folder: str) -> str:
+    """Return a path below the nearest entry; the current directory is a part of what relative ones stand for."""
+    roots = [os.path.join(os.path.abspath(entry), "") for entry in entries]
     inside = [root for root in roots if path.startswith(root)]
     return path[len(max(inside, key=len)) :] if inside else path
