@@ -1,7 +1,7 @@
 """Write every output and file that README.md shows again, from the real commands; --check compares instead.
 
 A part lies between `<!-- KIND ARGUMENTS -->` and `<!-- end -->`. KIND is one of
-file PATH; diff OLD NEW; run [without=WORD,...] ARGUMENTS OF multimargin.
+file PATH; table PATH; diff OLD NEW; run [without=WORD,...] ARGUMENTS OF multimargin.
 without leaves out the paragraphs of the output that start with these words and says so by a line "[...]".
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PART = re.compile(
-    r"(?P<start><!-- (?P<kind>file|diff|run) (?P<rest>.*?) -->\n)(?P<shown>.*?)(?P<end><!-- end -->)", re.S
+    r"(?P<start><!-- (?P<kind>file|table|diff|run) (?P<rest>.*?) -->\n)(?P<shown>.*?)(?P<end><!-- end -->)", re.S
 )
 
 
@@ -72,6 +72,11 @@ def file(path: str) -> str:
     return f"```python\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
 
 
+def table(path: str) -> str:
+    """Return a table that another command wrote, as it is."""
+    return f"\n{(ROOT / path).read_text(encoding='utf-8')}\n"
+
+
 def diff(paths: str) -> str:
     """Return the difference of two files as a code block."""
     old, new = paths.split()
@@ -102,7 +107,7 @@ def shortened(text: str, without: list[str]) -> str:
     return "\n\n".join(p for k, p in enumerate(kept) if p != "[...]" or kept[k - 1] != p)
 
 
-SHOW: dict[str, Callable[[str], str]] = {"file": file, "diff": diff, "run": run}
+SHOW: dict[str, Callable[[str], str]] = {"file": file, "table": table, "diff": diff, "run": run}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,7 +6,7 @@ margin: a mistake that needs three of them to be so is met whatever it is about.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -67,6 +67,12 @@ def chosen(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
         return contexts()
     turn = dtypes.index(dtype) % 2
     return tuple(c for c in contexts() if (SHAPES.index(c.shape) // 2 + REDUCTIONS.index(c.reduction)) % 2 == turn)
+
+
+def turned(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
+    """Return all contexts, with the other power in every other dtype: shape, reduction, weights and power in full."""
+    turn = dtypes.index(dtype) % 2
+    return tuple(replace(c, p=3 - c.p) if turn else c for c in contexts())
 
 
 @cache

@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 
 from multimargin_conformance.calling import Arrays
 from multimargin_conformance.capabilities import Capabilities
-from multimargin_conformance.checks.contexts import chosen, valid
+from multimargin_conformance.checks.contexts import turned, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, call_text, judge
+from multimargin_conformance.outcome import Observation, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import exact_values
 from multimargin_reference.expectation import Enclosures
 
 FAR = 64.0  # from the margin
+WRITTEN = 77.0  # into a result that is held
 SMALLEST = {"float32": -149, "float64": -1074}  # exponents; halves have too few for what is scaled
 LARGEST = {"float32": 127, "float64": 1023}
 Part = str
@@ -84,7 +86,7 @@ def items(scope: Scope) -> Iterator[Item]:
 @cache
 def _calls(made: Made) -> list[Expected]:
     change = EFFECTS[made.name].change
-    cases = (valid(context, made.dtype) for context in chosen(made.dtype, made.dtypes))
+    cases = (valid(context, made.dtype) for context in turned(made.dtype, made.dtypes))
     found = (change(case, made.part) for case in cases if not made.capabilities.leaves_out(case))
     return [expected for expected in found if expected is not None]
 
@@ -121,16 +123,27 @@ def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:
 
 
 def _held(session: Session, expected: Expected, made: Made) -> Finding | None:
-    """A result is looked at again after another call of its shape; and overwriting it changes no later one."""
+    """A result stays what it is when another call of its shape is made, also once its owner has written into it."""
     session.needs("held")
     case, part = expected.case, made.part
-    first = session.kept(part, case)
-    session.function(part)(replace(case, input=case.input[..., ::-1].copy(), margin=case.margin + 1))
+    first, other = session.kept(part, case), replace(case, input=case.input[..., ::-1].copy(), margin=case.margin + 1)
+    session.function(part)(other)
     if finding := judge(part, session.caller.now(first), expected.values, "looked at again after another call"):
         return finding
-    session.caller.fill(first, 77)
+    session.caller.fill(first, WRITTEN)
+    written = _is_written(session, first)
     again = session.function(part)(case)
-    return judge(part, again, expected.values, "after an earlier result was overwritten")
+    if finding := judge(part, again, expected.values, "after an earlier result was overwritten"):
+        return finding
+    if written and not _is_written(session, first):
+        return Finding(f"{part}: what its owner wrote into a result was overwritten by a later call", {"part": part})
+    return None
+
+
+def _is_written(session: Session, seen: Observation) -> bool:
+    """Whether a result holds what its owner wrote: one that is read-only, or was lost, does not."""
+    outcome = session.caller.now(seen).outcome
+    return isinstance(outcome, Returned) and bool((outcome.value.astype(np.float64) == WRITTEN).all())
 
 
 def _exact(case: Case, part: str, *, subnormal: bool = False) -> Enclosures | None:

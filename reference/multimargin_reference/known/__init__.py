@@ -5,6 +5,7 @@ from __future__ import annotations
 from multimargin_reference.known import (
     faults_arguments,
     faults_batches,
+    faults_conditional,
     faults_factors,
     faults_gradients,
     faults_keys,
@@ -51,6 +52,7 @@ GROUPS = (
     faults_arguments,
     faults_narrow,
 )
-FAULTS: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
+WHOLE: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
+FAULTS: tuple[Fault, ...] = (*WHOLE, *faults_conditional.narrowed(WHOLE))
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
