@@ -8,7 +8,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help check test soak fuzz lint bench detect readme vectors needed spec reports
+.PHONY: help check test soak fuzz lint bench detect readme vectors needed spec faults reports
 
 help:
 	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
@@ -20,6 +20,7 @@ help:
 	@echo "make detect   known faults caught by this suite and by PyTorch's own tests (a quarter of an hour of one core)"
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
 	@echo "make spec     write reference/SPEC.md again"
+	@echo "make faults   write conformance/FAULTS.md again"
 	@echo "make vectors  write the golden vectors again"
 	@echo "make needed   write again which golden vector each clause needs (a quarter of an hour of one core; ARGS='-j 4')"
 	@echo "make readme   write the README's outputs again"
@@ -46,6 +47,7 @@ lint: $(INSTALLED)
 	$(RUN) -m mypy --strict scripts benchmarks examples/consume_vectors.py
 	$(RUN) -m multimargin_reference.spec --check
 	$(RUN) -m multimargin_vectors.generate --check
+	$(RUN) -m multimargin_conformance.faults --check
 	$(RUN) -m multimargin_conformance.needed --check
 	$(RUN) scripts/readme.py --check
 
@@ -54,10 +56,14 @@ bench: $(INSTALLED)
 	@$(RUN) benchmarks/isolation.py $(ARGS)
 
 detect: $(INSTALLED)
-	@$(RUN) benchmarks/detection.py $(ARGS)
+	@$(RUN) benchmarks/detection.py \
+	  $(if $(ARGS),$(ARGS),--output benchmarks/detection.json --markdown benchmarks/detection.md)
 
 spec: $(INSTALLED)
 	@$(RUN) -m multimargin_reference.spec
+
+faults: $(INSTALLED)
+	@$(RUN) -m multimargin_conformance.faults
 
 vectors: $(INSTALLED)
 	@$(RUN) -m multimargin_vectors.generate

@@ -149,5 +149,6 @@ def test_what_may_poison_a_device_has_a_process_of_its_own(
     monkeypatch.chdir(tmp_path)
     options = {"profile": "core", "clause": "REJECT-5,PURITY-6", "dtypes": ["float64"], "only": ["p=1"]}
     report = check("py:poisoned:forward", device=device, isolate=True, **options)
-    statuses = {c: {v.status for v in report.verdicts if v.clause == c} for c in ("REJECT-5", "PURITY-6")}
+    one_by_one = [v for v in report.verdicts if "/contexts-" not in v.id]  # on a device those are left out
+    statuses = {c: {v.status for v in one_by_one if v.clause == c} for c in ("REJECT-5", "PURITY-6")}
     assert statuses == {"REJECT-5": {"pass"}, "PURITY-6": {"pass" if passes else "fail"}}

@@ -62,6 +62,7 @@ def _item(crossed: Crossed, part: str) -> Item:
         return {name: order(array) for name, array in arrays.items() if array is not None}
 
     def run(session: Session) -> Result:
+        session.needs("layouts")
         case = call(crossed)
         expected = part_of(expectation(crossed), part)
         why = f"exact grid, arguments {crossed.row['layout']}"

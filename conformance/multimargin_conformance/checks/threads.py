@@ -23,7 +23,7 @@ from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures
 
 THREADS = 4
-ROUNDS = 12
+ROUNDS = 8
 ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
 SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter: short, so that calls interleave
 CLAUSES = {"PURITY-3": ["calls from several threads"]}

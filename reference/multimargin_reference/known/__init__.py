@@ -55,4 +55,4 @@ GROUPS = (
 WHOLE: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
 FAULTS: tuple[Fault, ...] = (*WHOLE, *faults_conditional.narrowed(WHOLE))
 
-__all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
+__all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]

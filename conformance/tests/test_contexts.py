@@ -1,0 +1,84 @@
+"""Contexts, and what is put into them: which options meet, and that every reason and effect has calls."""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+from types import SimpleNamespace
+
+import pytest
+
+from multimargin_conformance import check
+from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities
+from multimargin_conformance.checks import crossed, effects, rejections
+from multimargin_conformance.checks.contexts import MARGINS, SHAPES, contexts, turned, valid
+from multimargin_conformance.checks.effects import EFFECTS
+from multimargin_conformance.checks.item import Scope
+from multimargin_conformance.checks.rejections import REASONS
+from multimargin_conformance.kills import faults_by_name, session_of
+from multimargin_reference.exact_values import exact_values
+from multimargin_reference.known import MODEL
+
+VALUES = {
+    "shape": SHAPES,
+    "reduction": ("none", "mean", "sum"),
+    "weighted": (False, True),
+    "p": (1, 2),
+    "margin": MARGINS,
+}
+MISSING = {"shape", "margin"}  # triples of both are not all there
+TRAINING = Scope(("float32", "float64"), True, Capabilities())
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_pair_and_most_triples_of_options_meet(count: int) -> None:
+    for names in combinations(VALUES, count):
+        met = {tuple(getattr(context, name) for name in names) for context in contexts()}
+        if count == 2 or not set(names) >= MISSING:
+            assert met == set(product(*(VALUES[name] for name in names)))
+
+
+def test_two_dtypes_have_shape_reduction_weights_and_power_in_full() -> None:
+    both = [c for dtype in TRAINING.dtypes for c in turned(dtype, TRAINING.dtypes)]
+    assert len({(c.shape, c.reduction, c.weighted, c.p) for c in both}) == 9 * 3 * 2 * 2
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+def test_the_valid_calls_are_on_the_exact_grid(dtype: str) -> None:
+    exact = [exact_values(valid(context, dtype)) is not None for context in contexts()]
+    assert sum(exact) >= {"bfloat16": 20, "float16": 40}.get(dtype, 54)
+
+
+def test_every_reason_and_every_effect_has_calls() -> None:
+    planned = {(item.id.split("/")[2], item.dtype) for item in (*rejections.items(TRAINING), *effects.items(TRAINING))}
+    assert planned == {(f"contexts-{name}", dtype) for name in (*REASONS, *EFFECTS) for dtype in TRAINING.dtypes}
+
+
+def test_nearly_every_crossed_call_is_on_the_exact_grid() -> None:
+    for dtype in ALL_DTYPES:
+        calls = [crossed.call(crossed.Crossed(k, dtype)) for k in range(len(crossed.rows()))]
+        assert sum(exact_values(case) is not None for case in calls) >= len(calls) - 6
+
+
+def test_pairs_with_a_layout_all_occur() -> None:
+    for name, values in crossed.FACTORS.items():
+        met = {(row["layout"], row[name]) for row in crossed.rows()}
+        assert met == set(product(crossed.ORDERS, values))
+
+
+def test_what_is_not_declared_is_left_out() -> None:
+    one = Scope(("float32",), True, Capabilities(p=(2,), reductions=("sum",), shapes=("unbatched",)))
+    session = session_of(SimpleNamespace(name="model", make=lambda: MODEL))
+    for item in (*rejections.items(one), *effects.items(one), *crossed.items(one)):
+        assert item.run(session).status == "pass"
+
+
+def test_a_target_out_of_range_is_left_to_the_vectors_on_a_device() -> None:
+    session = session_of(SimpleNamespace(name="model", make=lambda: MODEL))
+    session.subject = SimpleNamespace(device="cuda")  # type: ignore[assignment] # all that is looked at
+    item = next(item for item in rejections.items(TRAINING) if "target-negative-first" in item.id)
+    assert "a process of its own" in item.run(session).reason
+
+
+def test_a_buffer_of_zeros_that_is_used_again_is_seen() -> None:
+    report = check(faults_by_name()["loss-buffer-reused-on-one-path"].make(), fail_fast=True, clause="PURITY-4")
+    assert "what its owner wrote into a result was overwritten" in str(report.failures[0].failure)
