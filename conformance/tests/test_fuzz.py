@@ -76,11 +76,11 @@ def changed(draw: st.DrawFn, valid: Callable[[], Any]) -> Any:
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(data))
         if not places:
-            return draw(HOSTILE)
+            return copy.deepcopy(draw(HOSTILE))
         container, key = draw(st.sampled_from(places))
         match draw(st.sampled_from(["replace", "remove", "move", "grow"])):
             case "replace":
-                container[key] = draw(HOSTILE)
+                container[key] = copy.deepcopy(draw(HOSTILE))  # it may be changed later
             case "remove":
                 del container[key]
             case "move":
