@@ -116,11 +116,10 @@ def _from_report(path: Path, verdict: str) -> Named:
 
 
 def _entry(verdict: str | dict[str, Any]) -> dict[str, Any]:
-    """Return a verdict as an object: one that passed is its id alone, CLAUSE/dtype/case/part."""
-    if not isinstance(verdict, str):
-        return verdict
-    case = (*verdict.split("/"), "", "", "")[2]
-    return {"id": verdict, "case": case if case in by_id() else ""}
+    """Return a verdict as an object with its case, which may be said by its id alone, CLAUSE/dtype/case/part."""
+    id_ = verdict if isinstance(verdict, str) else verdict["id"]
+    case = (*id_.split("/"), "", "", "")[2]
+    return {"id": id_, "case": case if case in by_id() else "", **({} if isinstance(verdict, str) else verdict)}
 
 
 def _verdict(verdicts: list[dict[str, Any]], name: str, path: Path) -> dict[str, Any]:

@@ -78,10 +78,6 @@ class Session:
         """Return forward for the loss and backward for the gradient."""
         return self.forward if part == "loss" else self.backward
 
-    def plain(self, part: str, case: Case, **replaced: NDArray[Any] | None) -> Observation:
-        """Make a call."""
-        return self.caller.call(Call(part, case, replaced))
-
     def answered(self, behaviour: str, clause: str, part: str, dtype: str, answer: str) -> None:
         """Record an observed choice."""
         key = (behaviour, clause, part, dtype)

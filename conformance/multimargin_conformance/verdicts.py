@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +16,11 @@ from multimargin_reference.case import Case
 from multimargin_reference.clauses import CLAUSES, Clause
 from multimargin_reference.formats import HALVES
 from multimargin_reports import Accuracy, Behaviour, Failure, Verdict
+from multimargin_reports.model import replay_command
 from multimargin_vectors import by_id
 from multimargin_vectors.codec import call_to_json
 
+GENERATED = ("property", "orders")  # kinds of checks whose calls are nowhere else
 LARGEST_WRITTEN = 1024  # logits of a smallest call that is written into the report
 
 
@@ -55,10 +56,17 @@ def _failure(item: Item, finding: Finding, clause: Clause, under_test: Subject, 
     if smallest is not None and case is not None:
         source = f"shrunk from {source or item.id}" if smallest.case.id != case.id else source
         case, finding = smallest.case, smallest.finding
-    extra = _written_out(case, item, under_test) if case is not None and (smallest or finding.case) else {}
+    written = case is not None and (smallest is not None or item.kind in GENERATED)
+    extra = _written_out(case, item, under_test) if written and case is not None else {}
     where = ", ".join(word for word in (clause.label, source, _described(under_test, item.dtype)) if word)
     call = call_text(case, item.part) if case is not None else ""
-    return Failure(f"{finding.message} [{where}]", call, _replay(item, under_test), finding.evidence, **extra)
+    return Failure(
+        f"{finding.message} [{where}]",
+        call,
+        replay_command(vars(under_test), item.case or item.id),
+        finding.evidence,
+        **extra,
+    )
 
 
 def _written_out(case: Case, item: Item, under_test: Subject) -> dict[str, Any]:
@@ -78,15 +86,6 @@ def _case_data(case: Case, item: Item) -> dict[str, Any]:
 def _described(under_test: Subject, dtype: str) -> str:
     words = (under_test.name, under_test.version, under_test.device, dtype)
     return " ".join(word for word in words if word not in ("", UNKNOWN))
-
-
-def _replay(item: Item, under_test: Subject) -> str:
-    """Return what runs a check again: on the command line, or in Python for a live object."""
-    name = item.case or item.id
-    if not under_test.spec:
-        return f"multimargin_conformance.replay({name!r}, backend)"
-    device = f" --device {under_test.device}" if under_test.device else ""
-    return f"multimargin replay {shlex.quote(name)} --backend {shlex.quote(under_test.spec)}{device}"
 
 
 def backend_data(under_test: Subject) -> dict[str, Any]:

@@ -6,16 +6,27 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from multimargin_reports.model import FORMAT, FORMAT_VERSION, Accuracy, Behaviour, Cause, Failure, Report, Verdict
+from multimargin_reports.model import (
+    FORMAT,
+    FORMAT_VERSION,
+    Accuracy,
+    Behaviour,
+    Cause,
+    Failure,
+    Report,
+    Verdict,
+    replay_command,
+)
 
 LARGEST_FILE = 256 << 20  # bytes
+NAMED = ("clause", "dtype", "case")  # of a verdict, where its id does not say so
 
 
 class ReportFileError(ValueError):
@@ -29,7 +40,11 @@ def schema() -> dict[str, Any]:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """Return a report as JSON data. A passed verdict is its id alone: clause, dtype and case are parts of it."""
+    """Return a report as JSON data, without what follows from the rest.
+
+    A passed verdict is its id alone: clause, dtype and case are parts of it. Others name these where they differ, and
+    their replay command where it is not the usual one.
+    """
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -48,7 +63,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "clauses": {v.clause: _clause_to_json(report, v) for v in report.verdicts},
         "stale": list(report.stale),
         **({"not_started": dict(report.not_started)} if report.not_started else {}),
-        "verdicts": [_verdict_to_json(v) for v in report.verdicts],
+        "verdicts": [_verdict_to_json(v, report.backend) for v in report.verdicts],
     }
 
 
@@ -60,13 +75,25 @@ def _cause_to_json(cause: Cause) -> dict[str, Any]:
     return {"title": cause.title, "verdicts": list(cause.verdicts), "equals": [list(pair) for pair in cause.equals]}
 
 
-def _verdict_to_json(verdict: Verdict) -> dict[str, Any] | str:
-    if _passed(verdict.id, verdict.title, verdict.level) == verdict:
+def _verdict_to_json(verdict: Verdict, backend: Mapping[str, Any]) -> dict[str, Any] | str:
+    usual = _passed(verdict.id, verdict.title, verdict.level)
+    if usual == verdict:
         return verdict.id
-    data = {key: value for key, value in asdict(verdict).items() if key not in ("title", "level")}
-    if verdict.failure is not None:
-        data["failure"] = {k: v for k, v in asdict(verdict.failure).items() if v or k in ("message", "call", "replay")}
-    return {key: value for key, value in data.items() if value not in ("", None)}
+    named = {key: value for key in NAMED if (value := getattr(verdict, key)) != getattr(usual, key)}
+    said = {key: value for key in ("reason", "known") if (value := getattr(verdict, key))}
+    data = {"id": verdict.id, **named, "status": verdict.status, **said}
+    return data if verdict.failure is None else {**data, "failure": _failure_to_json(verdict, verdict.failure, backend)}
+
+
+def _failure_to_json(verdict: Verdict, failure: Failure, backend: Mapping[str, Any]) -> dict[str, Any]:
+    data = {key: value for key, value in asdict(failure).items() if value or key in ("message", "call")}
+    if failure.replay == _replay(verdict.id, verdict.case, backend):
+        del data["replay"]
+    return data
+
+
+def _replay(id_: str, case: str, backend: Mapping[str, Any]) -> str:
+    return replay_command(backend, case or id_)
 
 
 def _passed(id_: str, title: str, level: str) -> Verdict:
@@ -87,7 +114,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         profile=data["profile"],
         claim=data["claim"],
         planned=data["counts"]["planned"],
-        verdicts=tuple(_verdict_from_json(v, data["clauses"]) for v in data["verdicts"]),
+        verdicts=tuple(_verdict_from_json(v, data["clauses"], data["backend"]) for v in data["verdicts"]),
         behaviours=tuple(Behaviour(**{**b, "answers": tuple(b["answers"])}) for b in data["behaviours"]),
         accuracy=tuple(Accuracy(**{**a, "signed_ulp": tuple(a["signed_ulp"])}) for a in data["accuracy"]),
         causes=tuple(_cause_from_json(c) for c in data["causes"]),
@@ -109,15 +136,23 @@ def _cause_from_json(data: Mapping[str, Any]) -> Cause:
     return Cause(data["title"], tuple(data["verdicts"]), name_and_sentence)
 
 
-def _verdict_from_json(data: Mapping[str, Any] | str, clauses: Mapping[str, Any]) -> Verdict:
-    name = data.split("/")[0] if isinstance(data, str) else data["clause"]
+def _verdict_from_json(
+    data: Mapping[str, Any] | str, clauses: Mapping[str, Any], backend: Mapping[str, Any]
+) -> Verdict:
+    id_ = data if isinstance(data, str) else data["id"]
+    named = {} if isinstance(data, str) else {key: data[key] for key in NAMED if key in data}
+    usual = replace(_passed(id_, "", ""), **named)
+    name = usual.clause
     if name not in clauses:
         raise ReportFileError(f"a verdict is about clause {name!r}, which is not among the report's clauses")
     title, level = clauses[name]["title"], clauses[name]["level"]
     if isinstance(data, str):
-        return _passed(data, title, level)
-    failure = Failure(**data["failure"]) if "failure" in data else None
-    return Verdict(**{**data, "title": title, "level": level, "failure": failure})
+        return replace(usual, title=title, level=level)
+    failure = None
+    if "failure" in data:
+        failure = Failure(**{"replay": _replay(id_, usual.case, backend), **data["failure"]})
+    said = {key: data[key] for key in ("reason", "known") if key in data}
+    return replace(usual, title=title, level=level, status=data["status"], failure=failure, **said)
 
 
 def write(report: Report, path: Path) -> None:

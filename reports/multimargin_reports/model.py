@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,17 @@ class Failure:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     case: Mapping[str, Any] = field(default_factory=dict)
     snippet: str = ""
+
+
+def replay_command(backend: Mapping[str, Any], name: str) -> str:
+    """Return what runs a check or a case again: on the command line, or in Python for a live object.
+
+    backend: its `spec` and `device`, as in Report.backend. name: the case's id, or the check's where it has no case.
+    """
+    if not backend.get("spec"):
+        return f"multimargin_conformance.replay({name!r}, backend)"
+    device = f" --device {backend['device']}" if backend.get("device") else ""
+    return f"multimargin replay {shlex.quote(name)} --backend {shlex.quote(backend['spec'])}{device}"
 
 
 @dataclass(frozen=True)

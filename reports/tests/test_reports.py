@@ -285,7 +285,7 @@ EDITED: dict[str, dict[str, Any]] = {
     "an unknown status": verdicts({"status": "flaky"}),
     "an unknown level": verdicts({"level": "MAY"}),
     "an unknown dtype": verdicts({"dtype": "float8"}),
-    "no clause": verdicts({"clause": None}),
+    "no status": verdicts({"status": None}),
     "a clause in words": verdicts({"clause": "target term"}),
     "an unknown key": {"surprise": 1},
     "an unknown key in a verdict": verdicts({"surprise": 1}),

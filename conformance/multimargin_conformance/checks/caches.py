@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
@@ -71,9 +72,7 @@ def expected(name: str, dtype: str, part: str) -> Enclosures:
     """Return what is legal for the second call of a pair: all are on a grid."""
     case = pair(name, dtype)[1]
     values = legal_values(case) if case.dtype in HALVES else grid_values(case)
-    found = values.loss if part == "loss" else values.gradient
-    assert found is not None
-    return found
+    return part_of(values, part)
 
 
 def _small(dtype: Any, **changes: Any) -> Case:

@@ -15,7 +15,7 @@ from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import LAYOUTS, read_only
 from multimargin_conformance.checks.single import part_of
-from multimargin_conformance.judge import Finding, call_text, judge
+from multimargin_conformance.judge import judge
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import exact_values, legal_values
@@ -66,10 +66,7 @@ def _item(crossed: Crossed, part: str) -> Item:
         case = call(crossed)
         expected = part_of(expectation(crossed), part)
         why = f"exact grid, arguments {crossed.row['layout']}"
-        finding = judge(part, session.function(part)(case, **given()), expected, why)
-        return result_of(
-            finding and Finding(f"{finding.message}; {call_text(case, part)}", finding.evidence, finding.clause)
-        )
+        return result_of(judge(part, session.function(part)(case, **given()), expected, why))
 
     return Item(
         f"PURITY-5/{crossed.dtype}/crossed-{crossed.number}/{part}",

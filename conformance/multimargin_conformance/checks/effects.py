@@ -20,7 +20,7 @@ from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.contexts import turned, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import part_of
-from multimargin_conformance.judge import Finding, call_text, judge
+from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.outcome import Observation, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
@@ -97,8 +97,7 @@ def _item(made: Made, clause: str) -> Item:
     def run(session: Session) -> Result:
         for expected in made.calls:
             if finding := test(session, expected, made):
-                message = f"{finding.message}; {call_text(expected.case, made.part)}"
-                return result_of(replace(finding, message=message, case=expected.case))
+                return result_of(replace(finding, case=expected.case))
         return PASS
 
     def calls() -> list[tuple[Case, Arrays]]:

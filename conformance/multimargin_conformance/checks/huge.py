@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, judge, judge_form, subscript
 from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import Result, Session, result_of
@@ -147,9 +148,7 @@ def _factors(case: Case) -> NDArray[np.floating]:
 
 def _expected(few: Case, part: str) -> Enclosures:
     values = legal_values(replace(few, grad_output=_factors(few)))
-    expected = values.loss if part == "loss" else values.gradient
-    assert expected is not None
-    return expected
+    return part_of(values, part)
 
 
 def _result(session: Session, case: Case, part: str) -> tuple[NDArray[np.floating] | None, Finding | None]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import multimargin_vectors
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import CLASSES, LAYOUTS, constant, read_only
+from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, judge, no_result
 from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import Result, Session, result_of
@@ -61,9 +62,7 @@ def expected_part(case: Vector | Values, part: str) -> Enclosures:
     """Return what is legal for the loss or the gradient of a vector, or of expected values."""
     values = case.expected if isinstance(case, Vector) else case
     assert isinstance(values, Values)
-    enclosures = values.loss if part == "loss" else values.gradient
-    assert enclosures is not None
-    return enclosures
+    return part_of(values, part)
 
 
 def _arguments_unchanged(session: Session, vector: Vector, part: str) -> Finding | None:

@@ -18,7 +18,7 @@ from multimargin_conformance.checks.contexts import chosen, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import TARGET_RANGE
 from multimargin_conformance.isolation.launch import ON_THE_HOST
-from multimargin_conformance.judge import Finding, call_text, judge_rejection
+from multimargin_conformance.judge import judge_rejection
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.rejection import rejecting_clause
@@ -66,8 +66,7 @@ def _item(made: Made, clause: str, part: str) -> Item:
             return Result("skip", reason="on a device each of these calls would need a process of its own")
         for case in made.calls:
             if finding := judge_rejection(session.function(part)(case), clause):
-                message = f"{finding.message}; {call_text(case, part)}"
-                return result_of(Finding(message, finding.evidence, finding.clause, case))
+                return result_of(replace(finding, case=case))
         return PASS
 
     def planned() -> list[tuple[Case, Arrays]]:

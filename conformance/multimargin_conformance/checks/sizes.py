@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import LAYOUTS, read_only
-from multimargin_conformance.judge import Finding, call_text, judge
+from multimargin_conformance.judge import judge
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Values
@@ -52,10 +52,14 @@ class Plan:
     dtype: str
 
     @property
+    def size(self) -> str:
+        """The shape in words."""
+        return "x".join(str(n) for n in self.shape)
+
+    @property
     def name(self) -> str:
         """A readable, unique name."""
-        sizes = "x".join(str(n) for n in self.shape)
-        return f"{sizes}-p{self.p}-{self.reduction}{'-weighted' if self.weighted else ''}-{self.number}"
+        return f"{self.size}-p{self.p}-{self.reduction}{'-weighted' if self.weighted else ''}-{self.number}"
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -92,12 +96,9 @@ def _item(plan: Plan, part: str) -> Item:
         replaced = _ordered(plan, part)
         enclosures = expected.loss if part == "loss" else expected.gradient
         assert enclosures is not None
-        finding = judge(part, session.function(part)(case, **replaced), enclosures, f"a grid of {plan.name}")
-        return result_of(
-            finding and Finding(f"{finding.message}; {call_text(case, part)}", finding.evidence, finding.clause)
-        )
+        return result_of(judge(part, session.function(part)(case, **replaced), enclosures, f"a grid of {plan.name}"))
 
-    name = f"{clause}/{plan.dtype}/sizes-{plan.name}/{part}"
+    name = f"{clause}/{plan.dtype}/sizes-{plan.size}-{plan.number}/{part}"
     return Item(
         name,
         clause,

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky, Unsatisfiable
 from numpy.typing import NDArray
 
+from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, judge_form, judge_values
 from multimargin_conformance.judge import no_result as nothing_returned
 from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import PASS, Result, Session, Settled, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import exact_values
-from multimargin_reference.expectation import Enclosures, Values
+from multimargin_reference.expectation import Enclosures
 
 MOST_FAILURES = 150  # that are seen while a call is made smaller
 SETTINGS = hypothesis.settings(
@@ -153,13 +154,6 @@ class Calls:
         if finding := judge_values(part, got.astype(self.case.input.dtype), expected, why):
             self.case = self._wrong()
             self.broken(finding)
-
-
-def part_of(values: Values, part: str) -> Enclosures:
-    """Return what is legal for the loss or the gradient."""
-    expected = values.loss if part == "loss" else values.gradient
-    assert expected is not None
-    return expected
 
 
 def tried(

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.layouts import LAYOUTS, read_only
+from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.properties.drawing import MARGINS, POSITIVE, SEEDS, SIGNED, Drawn, with_logits
-from multimargin_conformance.properties.engine import Calls, part_of
+from multimargin_conformance.properties.engine import Calls
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Enclosures

@@ -19,10 +19,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, r
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.item import Generated
+from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.outcome import Observation
 from multimargin_conformance.properties.drawing import Drawn, calls, is_exact, with_logits
-from multimargin_conformance.properties.engine import Search, part_of
+from multimargin_conformance.properties.engine import Search
 from multimargin_conformance.session import Result, Session
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
@@ -96,9 +97,10 @@ class Orders(RuleBasedStateMachine):
     def _called(self, memory: Memory, why: str) -> Made:
         self.calls += 1
         case, part = memory.case, memory.part
-        hold = self.session.offers("held")
+        session, arrays = self.session, memory.arrays
         with self.search.watching():
-            seen = (self.session.kept if hold else self.session.plain)(part, case, **memory.arrays)
+            hold = session.offers("held")
+            seen = session.kept(part, case, **arrays) if hold else session.function(part)(case, **arrays)
         made = Made(case, memory, seen, part_of(legal_values(case), part))
         self._judge(made, seen, why)
         return made
