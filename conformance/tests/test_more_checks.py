@@ -87,7 +87,7 @@ def test_only_declared_calls_are_made(declared: Capabilities) -> None:
 
 PAIR_FAULTS = {
     "cache-by-hash": {"margins of one hash"},
-    "cache-by-printed-arrays": {name for name in caches.PAIRS if name.endswith("in the middle")},
+    "cache-by-printed-arrays": {name for name in caches.PAIRS if name.endswith("in the middle")} | {"the last digits"},
     "cache-by-ends": {name for name in caches.PAIRS if name.endswith("in the middle")},
 }
 

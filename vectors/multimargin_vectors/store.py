@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from multimargin_vectors.model import FORMAT_VERSION, GENERATOR_VERSION, Vector
 DATA = Path(str(files("multimargin_vectors") / "data"))
 SCHEMA = Path(str(files("multimargin_vectors") / "vectors.schema.json"))
 LARGEST_FILE = 64 << 20  # bytes
+NUMBER = {"$ref": "#/$defs/number"}
 
 
 class VectorFileError(ValueError):
@@ -77,8 +79,20 @@ def _validate(data: Any) -> None:
 
 
 @cache
-def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+def _validator() -> Any:
+    kind = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"items": _items})  # type: ignore[no-untyped-call]
+    return kind(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+    """Pass arrays of plain numbers at once, as most are; everything else as the schema says, item by item."""
+    if not (items == NUMBER and isinstance(instance, list) and all(map(_is_plain, instance))):
+        yield from jsonschema.Draft202012Validator.VALIDATORS["items"](validator, items, instance, schema)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is certainly a number of the schema."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _not_json(name: str) -> float:

@@ -114,6 +114,12 @@ def _dtypes(dtype: Any) -> Pair:
     return _small(dtype), _small(other)
 
 
+def _last_digits(dtype: Any) -> Pair:
+    """A logit that differs in a digit that a narrower dtype does not have."""
+    step = {"float64": 2.0**-40, "float32": 2.0**-16}.get(np.dtype(dtype).name, 0.25)
+    return _small(dtype, p=2), _with(_small(dtype, p=2), "input", (0, 1), 3.5 + step)
+
+
 def _batch_of_one(dtype: Any) -> Pair:
     one = _small(dtype, input=_small(dtype).input[:1], target=np.array([0]), grad_output=np.ones(1, dtype))
     return one, replace(one, input=one.input[0], target=one.target[0], grad_output=np.ones((), dtype))
@@ -126,5 +132,6 @@ PAIRS: dict[str, Callable[[Any], Pair]] = {
     "a target in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "target", MIDDLE, 1)),
     "a grad_output in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "grad_output", MIDDLE, -2.0)),
     "the dtype": _dtypes,
+    "the last digits": _last_digits,
     "the batch of one": _batch_of_one,
 }

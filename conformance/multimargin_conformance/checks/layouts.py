@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from multimargin_reference.case import Case
 
-CLASSES = "input along classes"
+CLASSES, ALL, WINDOWS = "input along classes", "input everywhere", "input of overlapping rows"
+OF_INPUT = (CLASSES, ALL, WINDOWS)
 Layout = Callable[[NDArray[Any]], NDArray[Any]]
 
 
@@ -35,6 +36,21 @@ def reversed_(array: NDArray[Any]) -> NDArray[Any]:
     return np.array(array[back])[back] if array.ndim else array.copy()
 
 
+def fortran_reversed(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view in Fortran order with negative strides along each axis."""
+    back = tuple(slice(None, None, -1) for _ in array.shape)
+    return np.array(array[back], order="F")[back] if array.ndim else array.copy()
+
+
+def padded(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of all but the last column of a wider array, whose rows so have one element between them."""
+    if not array.ndim:
+        return array.copy()
+    frame = np.full((*array.shape[:-1], array.shape[-1] + 1), 1, dtype=array.dtype)
+    frame[..., :-1] = array
+    return frame[..., :-1]
+
+
 def rows_reversed(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view with a negative stride along the first axis only."""
     return np.array(array[::-1])[::-1] if array.ndim else array.copy()
@@ -49,6 +65,15 @@ def unaligned(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array whose memory starts one byte off its alignment."""
     memory = np.zeros(array.nbytes + 1, dtype=np.uint8)
     view = memory[1:].view(array.dtype).reshape(array.shape) if array.nbytes else array.copy()
+    view[...] = array
+    return view
+
+
+def half_aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array whose memory starts half an element off its alignment, as a field of a packed record does."""
+    half = array.dtype.itemsize // 2
+    memory = np.zeros(array.nbytes + array.dtype.itemsize, dtype=np.uint8)
+    view = memory[half : half + array.nbytes].view(array.dtype).reshape(array.shape) if array.nbytes else array.copy()
     view[...] = array
     return view
 
@@ -73,7 +98,10 @@ LAYOUTS: dict[str, Layout] = {
     "with negative strides": reversed_,
     "with a negative stride along rows": rows_reversed,
     "with a negative stride along classes": columns_reversed,
+    "in Fortran order with negative strides": fortran_reversed,
+    "with padded rows": padded,
     "unaligned": unaligned,
+    "half an element off": half_aligned,
     "in the middle of a larger array": offset,
 }
 
@@ -82,10 +110,18 @@ def constant(case: Case, name: str) -> Case:
     """Return a case in which one argument is the same all along its first axis, as a view with a zero stride.
 
     A row of logits, a target, a weight or a factor is repeated; 0-d and empty arguments are left as they are. The name
-    CLASSES stands for logits that are the same all along their last axis.
+    CLASSES stands for logits that are the same all along their last axis, ALL for one logit everywhere, WINDOWS for
+    rows that overlap: each starts one element after the one before it.
     """
     if name == CLASSES:
         return replace(case, input=np.broadcast_to(case.input[..., :1], case.input.shape))
+    if name == ALL:
+        return replace(case, input=np.broadcast_to(case.input.reshape(-1)[:1].reshape(()), case.input.shape))
+    if name == WINDOWS:
+        rows, classes = (1, *case.input.shape)[-2:]
+        line = np.resize(case.input, rows + classes - 1)
+        windows = np.lib.stride_tricks.sliding_window_view(line, classes)
+        return replace(case, input=windows.reshape(case.input.shape) if case.input.ndim == 1 else windows)
     array: NDArray[Any] = getattr(case, name)
     if not array.ndim or not array.size:
         return case

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import multimargin_vectors
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import CLASSES, LAYOUTS, constant, read_only
+from multimargin_conformance.checks.layouts import LAYOUTS, OF_INPUT, constant, read_only
 from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, judge, no_result
 from multimargin_conformance.outcome import Returned
@@ -29,6 +29,7 @@ from multimargin_vectors.draft import has_kink, uniform
 CASES = 16  # vectors a check and dtype, spread over the exact ones
 MANY = ((129, 5), (2, 1031), (3, 61), (1, 4099))  # rows and classes
 REPEATS = 4
+LATER = 18  # calls while a result is held: a ring of so many buffers shows
 
 Test = Callable[[Session, Vector, str], Finding | None]
 
@@ -166,7 +167,8 @@ def _result_stays(session: Session, vector: Vector, part: str) -> Finding | None
     arrays = {name: array.copy() for name, array in _arrays(vector.case, part).items()}
     session.needs("held")
     first = session.kept(part, vector.case, **arrays)
-    session.function(part)(_disturbance(vector.case))
+    for _ in range(LATER):
+        session.function(part)(_disturbance(vector.case))
     for array in arrays.values():
         array[...] = 1
     session.caller.write({**arrays})
@@ -205,7 +207,7 @@ def _zero_strides(session: Session, vector: Vector, part: str) -> Finding | None
     """One argument at a time is a broadcast view, so that each row still has a result of its own."""
     for name in _broadcast(vector, part):
         case = constant(vector.case, name)
-        argument = "input" if name == CLASSES else name
+        argument = "input" if name in OF_INPUT else name
         observation = session.function(part)(case, **{argument: getattr(case, argument)})
         expected = _constant_expectation(vector.id, part, name)
         if finding := judge(part, observation, expected, f"{name} with zero strides"):
@@ -214,7 +216,8 @@ def _zero_strides(session: Session, vector: Vector, part: str) -> Finding | None
 
 
 def _broadcast(vector: Vector, part: str) -> list[str]:
-    return [*_arrays(vector.case, part), *([CLASSES] if vector.case.margin else [])]  # margin 0: kinks
+    more = [name for name in OF_INPUT if not has_kink(constant(vector.case, name))]
+    return [*_arrays(vector.case, part), *more]
 
 
 @cache

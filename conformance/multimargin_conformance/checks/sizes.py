@@ -30,7 +30,16 @@ TALL = ((17, 3), (33, 4), (65, 5), (100, 10), (129, 4), (257, 3), (1025, 2), (20
 SQUARE = ((17, 17), (40, 40), (65, 65))
 SINGLE = ((3,), (4,), (17,), (65,), (129,), (1025,))
 EVERY = tuple((2, classes) for classes in range(1, 41))
+EVERY_ROW = tuple((rows, 3) for rows in range(1, 41))
 HUGE = ((2, 4099), (1, 70001), (65600, 2))
+LARGE = (
+    (65600, 4),
+    (100, 130),
+    (300, 300),
+    (4099, 3),
+    (3001, 4),
+    (200, 3),
+)  # both sizes past 99, and more than 2**18 logits
 REDUCTIONS = ("none", "mean", "sum")
 MARGINS = (1.0, 0.5, 2.0, -0.75, 8.0, 0.0, -8.0)
 GRADS = ((1.0,), (-2.0,), (0.5, -1.0, 4.0), (-0.25, 65536.0, 1.0, -4.0, 2.0), (2.0**-30, -1.0, 0.0))
@@ -80,6 +89,9 @@ def plans(dtype: str) -> tuple[Plan, ...]:
     rows += [(shape, 1 + k % 2, REDUCTIONS[k % 3], k % 4 < 2) for k, shape in enumerate(EVERY)]
     rows += [(shape, 2 - k % 2, REDUCTIONS[(k + 1) % 3], k % 4 >= 2) for k, shape in enumerate(EVERY)]
     rows += [(shape, 1, REDUCTIONS[k % 3], k % 2 == 0) for k, shape in enumerate(HUGE)]
+    for j, reduction in enumerate(("none", "mean")):
+        rows += [(shape, 1 + (k + j) % 2, reduction, (k + j) % 4 < 2) for k, shape in enumerate(EVERY_ROW)]
+    rows += [(shape, 2 - k % 2, REDUCTIONS[k % 3], k % 2 == 1) for k, shape in enumerate(LARGE)]
     return tuple(Plan(k, *row, dtype) for k, row in enumerate(rows))
 
 
