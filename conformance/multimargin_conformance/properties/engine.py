@@ -19,6 +19,7 @@ from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, judge_form, judge_values
 from multimargin_conformance.judge import no_result as nothing_returned
 from multimargin_conformance.outcome import Returned
+from multimargin_conformance.properties.provider import BACKEND
 from multimargin_conformance.session import PASS, Result, Session, Settled, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import exact_values
@@ -26,6 +27,7 @@ from multimargin_reference.expectation import Enclosures
 
 MOST_FAILURES = 150  # that are seen while a call is made smaller
 SETTINGS = hypothesis.settings(
+    backend=BACKEND,
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
