@@ -49,7 +49,8 @@ def test_the_valid_calls_are_on_the_exact_grid(dtype: str) -> None:
 
 
 def test_every_reason_and_every_effect_has_calls() -> None:
-    planned = {(item.id.split("/")[2], item.dtype) for item in (*rejections.items(TRAINING), *effects.items(TRAINING))}
+    items = (*rejections.items(TRAINING), *effects.items(TRAINING))
+    planned = {(name, i.dtype) for i in items if (name := i.id.split("/")[2]).startswith("contexts")}
     assert planned == {(f"contexts-{name}", dtype) for name in (*REASONS, *EFFECTS) for dtype in TRAINING.dtypes}
 
 

@@ -8,10 +8,13 @@ from multimargin_conformance.checks import (
     arguments,
     caches,
     crossed,
+    edges,
     effects,
     empty,
     huge,
     integration,
+    ladder,
+    many,
     properties,
     purity,
     rejections,
@@ -22,7 +25,23 @@ from multimargin_conformance.checks import (
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_reference.clauses import GROUPS
 
-OPERATOR = (vectors, empty, arguments, rejections, effects, sizes, crossed, huge, properties, purity, caches, threads)
+OPERATOR = (
+    vectors,
+    empty,
+    arguments,
+    rejections,
+    effects,
+    sizes,
+    ladder,
+    many,
+    crossed,
+    edges,
+    huge,
+    properties,
+    purity,
+    caches,
+    threads,
+)
 
 
 def plan(scope: Scope) -> list[Item]:

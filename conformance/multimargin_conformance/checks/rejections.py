@@ -1,6 +1,7 @@
 """Every reason to reject a call in every context: what is checked on one path may be forgotten on another.
 
-The golden vectors have each invalid argument in a few calls; here it is put into the valid call of every context.
+The golden vectors have each invalid argument in a few calls; here it is put into the valid call of every context, with
+the arguments in other places of memory too, into calls of many classes or rows, and into an empty batch.
 """
 
 from __future__ import annotations
@@ -8,32 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from multimargin_conformance.calling import Arrays
-from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.calling import ARGUMENTS, Arrays
+from multimargin_conformance.capabilities import REDUCTIONS, Capabilities
 from multimargin_conformance.checks.contexts import chosen, valid
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.layouts import every_other
 from multimargin_conformance.checks.single import TARGET_RANGE
 from multimargin_conformance.isolation.launch import ON_THE_HOST
 from multimargin_conformance.judge import judge_rejection
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
+from multimargin_reference.formats import DTYPES
 from multimargin_reference.rejection import rejecting_clause
 
 FIRST, MIDDLE, LAST = 0, 1, 2
+STRIDED = "strided"
+LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 40001))
+SHOWN = 4096  # logits of a call that a finding carries
 Change = Callable[[Case], Case]
 
 
 def items(scope: Scope) -> Iterator[Item]:
-    """Yield one item a reason, dtype and part."""
-    for dtype in scope.dtypes:
+    """Yield one item a reason, kind of valid call, dtype and part."""
+    for dtype, kind in product(scope.dtypes, VALID):
         for name, (clause, _) in REASONS.items():
             parts = ("loss", "gradient") if clause in TARGET_RANGE and scope.gradient else ("loss",)
             for part in parts:
-                made = Made(name, dtype, scope.dtypes, scope.capabilities)
+                made = Made(name, kind, dtype, scope.dtypes, scope.capabilities)
                 if made.calls:
                     yield _item(made, clause, part)
 
@@ -43,20 +50,28 @@ class Made:
     """The invalid calls of one reason in one dtype, out of those that are checked."""
 
     name: str
+    kind: str  # of the valid calls: a key of VALID
     dtype: str
     dtypes: tuple[str, ...]
     capabilities: Capabilities
 
     @property
     def calls(self) -> list[Case]:
-        """One a context in which it is no valid or unusual call, made once a process."""
+        """One a valid call of which it makes no valid or unusual one, made once a process."""
         return _calls(self)
+
+    def given(self, case: Case, part: str) -> Arrays:
+        """Return what is handed over in place of a call's own arrays."""
+        if self.kind != STRIDED:
+            return {}
+        arrays = {name: getattr(case, name) for name in ARGUMENTS[part]}
+        return {name: every_other(array) for name, array in arrays.items() if array is not None}
 
 
 @cache
 def _calls(made: Made) -> list[Case]:
     clause, change = REASONS[made.name]
-    cases = (change(valid(context, made.dtype)) for context in chosen(made.dtype, made.dtypes))
+    cases = (change(case) for case in VALID[made.kind](made.dtype, made.dtypes))
     return [case for case in cases if rejecting_clause(case) == clause and not made.capabilities.leaves_out(case)]
 
 
@@ -64,16 +79,44 @@ def _item(made: Made, clause: str, part: str) -> Item:
     def run(session: Session) -> Result:
         if clause in TARGET_RANGE and session.subject.device not in ON_THE_HOST:
             return Result("skip", reason="on a device each of these calls would need a process of its own")
+        if made.kind == STRIDED:
+            session.needs("layouts")
         for case in made.calls:
-            if finding := judge_rejection(session.function(part)(case), clause):
-                return result_of(replace(finding, case=case))
+            if finding := judge_rejection(session.function(part)(case, **made.given(case, part)), clause):
+                return result_of(replace(finding, case=case) if case.input.size <= SHOWN else finding)
         return PASS
 
     def planned() -> list[tuple[Case, Arrays]]:
-        return [(case, {}) for case in made.calls]
+        return [(case, made.given(case, part)) for case in made.calls]
 
-    id_ = f"{clause}/{made.dtype}/contexts-{made.name}/{part}"
+    id_ = f"{clause}/{made.dtype}/{made.kind}-{made.name}/{part}"
     return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=planned)
+
+
+def _in_contexts(dtype: str, dtypes: tuple[str, ...]) -> list[Case]:
+    return [valid(context, dtype) for context in chosen(dtype, dtypes)]
+
+
+@cache
+def _large(dtype: str, _: tuple[str, ...]) -> list[Case]:
+    """Return calls of many classes or rows with every reduction, with and without weights."""
+    kind, found = DTYPES[dtype], []
+    for k, (shape, reduction) in enumerate(product(LARGE, REDUCTIONS)):
+        rows, classes = shape
+        x, y = np.resize([0.5, -0.25, 1.0], shape).astype(kind), np.arange(rows) % classes
+        weight = np.resize([1.0, 0.5], classes).astype(kind) if k % 2 else None
+        grads = np.ones(rows if reduction == "none" else (), kind)
+        found.append(Case(x, y, 1 + k // 2 % 2, 1.0, weight, reduction, grads))
+    return found
+
+
+@cache
+def _empty(dtype: str, _: tuple[str, ...]) -> list[Case]:
+    """Return calls without rows."""
+    kind = DTYPES[dtype]
+    x, y, w = np.zeros((0, 3), kind), np.zeros(0, np.int64), np.ones(3, kind)
+    grads = {r: np.ones(0 if r == "none" else (), kind) for r in REDUCTIONS}
+    return [Case(x, y, 1, 1.0, weight, r, grads[r]) for r in REDUCTIONS for weight in (None, w)]
 
 
 def _target(value: int | None, place: int, offset: int = 0) -> Change:
@@ -81,6 +124,8 @@ def _target(value: int | None, place: int, offset: int = 0) -> Change:
 
     def change(case: Case) -> Case:
         y = np.atleast_1d(case.target).copy()
+        if not y.size:
+            return case
         row = (0, len(y) // 2, len(y) - 1)[place]
         y[row] = y[row] + offset if value is None else value + offset * case.input.shape[-1]
         return replace(case, target=y.reshape(case.target.shape))
@@ -103,7 +148,12 @@ def _option(**values: Any) -> Change:
 
 
 def _input(change: Callable[[Any], Any]) -> Change:
-    return lambda case: replace(case, input=change(case.input), weight=None)
+    return lambda case: replace(case, input=change(case.input))
+
+
+def _worthless(change: Change) -> Change:
+    """Change a call whose weights are all 0, so that nothing that its targets stand for is added up."""
+    return lambda case: replace(change(case), weight=np.zeros(case.input.shape[-1], case.input.dtype))
 
 
 def _no_classes(case: Case) -> Case:
@@ -123,6 +173,8 @@ REASONS: dict[str, tuple[str, Change]] = {
     "target-classes-middle": ("REJECT-4", _target(0, MIDDLE, 1)),
     "target-classes-last": ("REJECT-4", _target(0, LAST, 1)),
     "target-past-classes": ("REJECT-4", _target(1, LAST, 1)),
+    "target-negative-worthless": ("REJECT-3", _worthless(_target(-1, LAST))),
+    "target-classes-worthless": ("REJECT-4", _worthless(_target(0, LAST, 1))),
     "target-wraps-at-8-bits": ("REJECT-5", _target(None, FIRST, 2**8)),
     "target-wraps-at-16-bits": ("REJECT-5", _target(None, LAST, 2**16)),
     "target-wraps-at-32-bits": ("REJECT-5", _target(None, FIRST, 2**32)),
@@ -135,6 +187,7 @@ REASONS: dict[str, tuple[str, Change]] = {
     "targets-none": ("REJECT-6", _targets(lambda y, n: np.resize(y, n)[:0])),
     "targets-column": ("REJECT-7", _targets(lambda y, n: np.resize(y, (n, 1)))),
     "targets-row": ("REJECT-7", _targets(lambda y, n: np.resize(y, (1, n)))),
+    "targets-with-two-more-axes": ("REJECT-7", _targets(lambda y, n: np.resize(y, (n, 1, 1)))),
     "targets-scalar": ("REJECT-7", _targets(lambda y, _: np.resize(y, ()))),
     "targets-float32": ("REJECT-8", _targets(lambda y, _: y.astype(np.float32))),
     "targets-float64": ("REJECT-8", _targets(lambda y, _: y.astype(np.float64))),
@@ -145,11 +198,19 @@ REASONS: dict[str, tuple[str, Change]] = {
     "weight-empty": ("REJECT-9", _weight(lambda _: (0,))),
     "weight-row": ("REJECT-10", _weight(lambda c: (1, c))),
     "weight-column": ("REJECT-10", _weight(lambda c: (c, 1))),
+    "weight-with-two-more-axes": ("REJECT-10", _weight(lambda c: (1, 1, c))),
     "weight-scalar": ("REJECT-10", _weight(lambda _: ())),
     "no-classes": ("REJECT-11", _no_classes),
     "input-of-rank-3": ("REJECT-12", _input(lambda x: x[None] if x.ndim == 2 else x[None, None])),
+    "input-of-rank-4": ("REJECT-12", _input(lambda x: x[None, None] if x.ndim == 2 else x[None, None, None])),
     "input-with-a-last-axis": ("REJECT-12", _input(lambda x: x[..., None] if x.ndim == 2 else x[:, None, None])),
     "input-with-a-middle-axis": ("REJECT-12", _input(lambda x: x[:, None] if x.ndim == 2 else x[:, None, None])),
+}
+VALID: dict[str, Callable[[str, tuple[str, ...]], list[Case]]] = {
+    "contexts": _in_contexts,
+    STRIDED: _in_contexts,
+    "large": _large,
+    "empty": _empty,
 }
 CLAUSES: dict[str, list[str]] = {}
 for _name, (_clause, _) in REASONS.items():

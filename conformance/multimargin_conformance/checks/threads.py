@@ -25,6 +25,7 @@ from multimargin_reference.expectation import Enclosures
 THREADS = 4
 ROUNDS = 8
 ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
+SINGLE = (1025,)  # likewise, without a batch
 SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter: short, so that calls interleave
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
@@ -43,14 +44,18 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype in scope.dtypes:
         for part in ("loss", "gradient") if scope.gradient else ("loss",):
             mixed = [Call(v.case, expected_part(v, part), f"vector {v.id}") for v in chosen(scope, dtype)]
-            alike = [
-                Call(case, expected_part(plan_values(plan), part), plan.name)
-                for plan in plans(dtype)
-                if plan.shape == ALIKE and not scope.capabilities.leaves_out(case := planned_call(plan))
-            ]
-            for name, calls in (("threads", mixed), ("threads-one-shape", alike)):
+            alike, single = (_of_shape(shape, dtype, scope, part) for shape in (ALIKE, SINGLE))
+            for name, calls in (("threads", mixed), ("threads-one-shape", alike), ("threads-no-batch", single)):
                 if calls:
                     yield _item(dtype, part, name, calls)
+
+
+def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope, part: str) -> list[Call]:
+    return [
+        Call(case, expected_part(plan_values(plan), part), plan.name)
+        for plan in plans(dtype)
+        if plan.shape == shape and not scope.capabilities.leaves_out(case := planned_call(plan))
+    ]
 
 
 def _item(dtype: str, part: str, name: str, calls: list[Call]) -> Item:

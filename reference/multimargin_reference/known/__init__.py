@@ -6,6 +6,7 @@ from multimargin_reference.known import (
     faults_arguments,
     faults_batches,
     faults_conditional,
+    faults_edges,
     faults_factors,
     faults_gradients,
     faults_keys,
@@ -51,6 +52,7 @@ GROUPS = (
     faults_validation,
     faults_arguments,
     faults_narrow,
+    faults_edges,
 )
 WHOLE: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
 FAULTS: tuple[Fault, ...] = (*WHOLE, *faults_conditional.narrowed(WHOLE))

@@ -1,0 +1,151 @@
+"""Where a dtype ends, by plain and weighted calls of every power and reduction: the last bit of a logit, the largest
+loss, the smallest gradient, infinities of both signs in one sum, and a sum that hangs on rounding.
+
+What is legal is given by the general enclosures: these are few, small calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from multimargin_conformance.calling import Arrays
+from multimargin_conformance.capabilities import REDUCTIONS
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import part_of
+from multimargin_conformance.judge import judge
+from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Values, expected_values
+from multimargin_reference.formats import DTYPES, FORMATS, Format
+
+OPTIONS = tuple(product((1, 2), REDUCTIONS, (False, True)))
+SUMMANDS = 14  # classes
+STEP = 1.5  # units of roundoff: more than half a last place of 1.5, less than one and a half
+Make = Callable[[Format, int, str, bool], list[Case]]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What a call is at the edge of. clauses: of the loss and of the gradient."""
+
+    clauses: tuple[str, str]
+    make: Make
+    flushed: bool = False  # whether a backend that may flush subnormals may differ
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item an edge, dtype and part."""
+    for dtype, (name, edge) in product(scope.dtypes, EDGES.items()):
+        cases = [case for case in calls(name, dtype) if not scope.capabilities.leaves_out(case)]
+        if cases and not (edge.flushed and scope.flush):
+            for part, clause in zip(("loss", "gradient"), edge.clauses, strict=True):
+                if part == "loss" or scope.gradient:
+                    yield _item(name, dtype, part, clause, cases)
+
+
+def _item(name: str, dtype: str, part: str, clause: str, cases: list[Case]) -> Item:
+    def run(session: Session) -> Result:
+        for case in cases:
+            expected = part_of(expectation(case.id, name, dtype), part)
+            if finding := judge(part, session.function(part)(case), expected, name):
+                return result_of(replace(finding, case=case))
+        return PASS
+
+    def planned() -> list[tuple[Case, Arrays]]:
+        return [(case, {}) for case in cases]
+
+    def prepare() -> object:
+        return [expectation(case.id, name, dtype) for case in cases]
+
+    id_ = f"{clause}/{dtype}/edge-{name}/{part}"
+    return Item(id_, clause, dtype, part, run, kind="edges", calls=planned, prepare=prepare)
+
+
+@cache
+def calls(name: str, dtype: str) -> tuple[Case, ...]:
+    """Return the calls of one edge in one dtype, with every power, reduction and choice of weights."""
+    found = (EDGES[name].make(FORMATS[dtype], *options) for options in OPTIONS)
+    return tuple(case for cases in found for case in cases)
+
+
+@cache
+def expectation(case_id: str, name: str, dtype: str) -> Values:
+    """Return what is legal for one of the calls."""
+    return expected_values(next(case for case in calls(name, dtype) if case.id == case_id))
+
+
+def _case(fmt: Format, x: Any, y: Any, p: int, reduction: str, weight: Any, margin: float = 1.0) -> Case:
+    dtype = DTYPES[fmt.name]
+    x = np.asarray(x, np.float64).astype(dtype)
+    grads = np.ones(len(x) if reduction == "none" else (), dtype)
+    weight = None if weight is None else np.asarray(weight).astype(dtype)
+    return Case(x, np.asarray(y), p, margin, weight, reduction, grads)
+
+
+def _last_bit(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Logits that differ from the target's in their last bit, at margin 0: active above it, inactive below."""
+    found = []
+    for own in (1.5, 1.5 * 2.0**10) if p == 1 else (1.5,):
+        above, below = own * (1 + STEP * float(fmt.u)), own * (1 - STEP * float(fmt.u))
+        x = [[own, above, below, above], [below, own, below, below]]
+        found.append(_case(fmt, x, [0, 1], p, reduction, [2.0, 0.5, 1.0, 1.0] if weighted else None, 0.0))
+    return found
+
+
+def _largest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """One term of three quarters of the largest number: twice, or sixteen times, as much overflows."""
+    size = (0.75 * float(fmt.largest)) ** (1 / p)
+    found = []
+    for classes in (2, 16):
+        x = np.full((1, classes), -1.0)
+        x[0, [0, -1]] = 0.0, size
+        found.append(_case(fmt, x, [0], p, reduction, np.ones(classes) if weighted else None, 0.0))
+    return found
+
+
+def _smallest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Differences, or a grad_output, so small that gradients are subnormal."""
+    tiny, weight = float(fmt.smallest_normal), [0.5, 2.0, 1.0, 1.0] if weighted else None
+    x = np.array([[0, 2, 1, -1], [3, 0, -4, 1]]) * (0.25 if p == 1 else tiny)
+    case = _case(fmt, x, [0, 1], p, reduction, weight, 0.0)
+    assert case.grad_output is not None
+    least = (case.grad_output.astype(np.float64) * (tiny if p == 1 else 0.25)).astype(case.input.dtype)
+    return [replace(case, grad_output=least)]
+
+
+def _both_infinities(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Rows of infinite loss whose weights have opposite signs: their sum is NaN, in either order."""
+    x, y = np.array([[0, np.inf, 1, 0], [np.inf, 0, 1, 0], [0, 0.5, 0.25, 1]]), np.array([0, 1, 2])
+    weight = [1.0, -1.0, 0.5, 2.0] if weighted else None
+    return [_case(fmt, x[order], y[order], p, reduction, weight) for order in ([0, 1, 2], [2, 1, 0])]
+
+
+def _summands(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """1, and terms just under half a unit in its last place or just under a whole one, in either order."""
+    found: list[Case] = []
+    if weighted or reduction == "mean":
+        return found
+    for share, place in product((0.98, 0.48), (1, -1)):
+        x = np.full((1, SUMMANDS), (share * 2 * float(fmt.u)) ** (1 / p))
+        x[0, [0, place]] = 0.0, 1.0
+        found.append(_case(fmt, x, [0], p, reduction, None, 0.0))
+    return found
+
+
+EDGES = {
+    "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
+    "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
+    "smallest-gradient": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
+    "both-infinities": Edge(("SPECIAL-2", "SPECIAL-2"), _both_infinities),
+    "summands": Edge(("VALUE-9", "GRADIENT-11"), _summands),
+}
+CLAUSES: dict[str, list[str]] = {}
+for _name, _edge in EDGES.items():
+    for _clause in dict.fromkeys(_edge.clauses):
+        CLAUSES.setdefault(_clause, []).append(f"{_name} with every option")

@@ -1,0 +1,90 @@
+"""PURITY over many calls: results held while hundreds of others are made, and equal calls with every option."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+
+import numpy as np
+
+from multimargin_conformance.capabilities import REDUCTIONS
+from multimargin_conformance.checks.contexts import contexts, valid
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.judge import Finding, no_result
+from multimargin_conformance.outcome import Observation, Returned
+from multimargin_conformance.session import Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.formats import DTYPES
+from multimargin_vectors.draft import uniform
+
+HELD = 540  # results, of a part and dtype; most are single numbers: a ring, a pool or a slab of 300 shows
+SHAPES = ((130, 61), (300,))  # more than a block of rows, of classes, and no batch
+ROUNDS = 3  # in which every call is made once, and then again in another order
+CLAUSES = {"PURITY-2": ["every option again and again"], "PURITY-4": ["hundreds of results held"]}
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a clause, dtype and part."""
+    for dtype in scope.dtypes:
+        for part in ("loss", "gradient") if scope.gradient else ("loss",):
+            small = [case for c in contexts() if not scope.capabilities.leaves_out(case := valid(c, dtype))]
+            varied = [case for case in _varied(dtype) if not scope.capabilities.leaves_out(case)]
+            if small:
+                yield _item("PURITY-4", dtype, part, "held-by-hundreds", small)
+            if varied and "run-to-run-variation" not in scope.capabilities.permissions:
+                yield _item("PURITY-2", dtype, part, "every-option-again", varied)
+
+
+def _item(clause: str, dtype: str, part: str, name: str, cases: list[Case]) -> Item:
+    test = {"PURITY-2": _repeated, "PURITY-4": _held}[clause]
+
+    def run(session: Session) -> Result:
+        return result_of(test(session, part, cases))
+
+    return Item(f"{clause}/{dtype}/{name}/{part}", clause, dtype, part, run, kind="many")
+
+
+def _held(session: Session, part: str, cases: list[Case]) -> Finding | None:
+    session.needs("held")
+    kept: list[tuple[Observation, bytes]] = []
+    for k in range(HELD):
+        seen = session.kept(part, cases[k % len(cases)])
+        kept.append((seen, _bits(seen)))
+    for k, (seen, before) in enumerate(kept):
+        if _bits(session.caller.now(seen)) != before:
+            message = f"{part} of call {k + 1} of {HELD} changed in a later call, but should be left as it is"
+            return Finding(message, {"part": part}, case=cases[k % len(cases)])
+    return None
+
+
+def _repeated(session: Session, part: str, cases: list[Case]) -> Finding | None:
+    first = [session.function(part)(case) for case in cases]
+    for turn in range(1, ROUNDS):
+        for k in range(len(cases)):
+            number = (k * (2 * turn + 3)) % len(cases)  # 12 options, or what is left of them, in another order
+            again = session.function(part)(cases[number])
+            for seen in (first[number], again):
+                if not isinstance(seen.outcome, Returned):
+                    return no_result(part, seen.outcome)
+            if _bits(first[number]) != _bits(again):
+                message = f"{part} differs between equal calls, but should have the same bits"
+                return Finding(message, {"part": part})
+    return None
+
+
+def _bits(seen: Observation) -> bytes:
+    return seen.outcome.value.tobytes() if isinstance(seen.outcome, Returned) else b""
+
+
+@cache
+def _varied(dtype: str) -> tuple[Case, ...]:
+    """Return calls of many digits with every power, reduction and choice of weights: every order rounds."""
+    kind, found = DTYPES[dtype], []
+    for k, (shape, p, reduction, weighted) in enumerate(product(SHAPES, (1, 2), REDUCTIONS, (False, True))):
+        x = uniform(400 + k, shape).astype(kind)
+        y = (np.arange(int(np.prod(shape[:-1]))) * 7 % shape[-1]).reshape(shape[:-1])
+        weight = uniform(500 + k, shape[-1:], 0.5, 2.0).astype(kind) if weighted else None
+        grads = uniform(600 + k, shape[:-1] if reduction == "none" else (), 0.5, 2.0).astype(kind)
+        found.append(Case(x, y, p, 1.0, weight, reduction, grads))
+    return tuple(found)

@@ -1,0 +1,85 @@
+"""The ladder of sizes, the edges of a dtype, and many calls: what they cover, and that each sees what it is for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from multimargin_conformance import Capabilities, check
+from multimargin_conformance.checks import edges, ladder, many
+from multimargin_conformance.checks.item import Scope
+from multimargin_reference.exact_values import exact_values
+from multimargin_reference.expectation import Values, expected_values
+from multimargin_reference.known import FAULTS
+from multimargin_vectors.draft import has_kink
+
+BY_NAME = {fault.name: fault for fault in FAULTS}
+TRAINING = Scope(("float32", "float64"), True, Capabilities())
+SEEN = {
+    "class-lost-at-50257": "ladder",
+    "row-lost-at-6144": "ladder",
+    "infinities-not-cancelled": "edge-both-infinities",
+    "weighted-subnormals-flushed": "edge-smallest-gradient",
+    "last-bit-ignored": "edge-last-bit",
+    "hinge-by-absolute-value": "edge-largest",
+    "results-from-a-slab": "held-by-hundreds",
+    "order-random-on-one-path": "every-option-again",
+    "target-unchecked-past-256": "large-target",
+    "target-unchecked-strided": "strided-target",
+    "empty-batch-unchecked": "empty-p=3",
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_each_kind_of_check_sees_a_fault(name: str) -> None:
+    report = check(BY_NAME[name].make(), profile="training", select=SEEN[name])
+    assert {v.clause for v in report.failures} & set(BY_NAME[name].clauses)
+
+
+def test_the_ladder_has_both_directions_at_every_size() -> None:
+    for dtypes in (("float32", "float64"), ("float32",), ("float64",)):
+        met = {
+            (case.input.shape[-1] if "SHAPE-4" in item.id else len(case.input), item.clause)
+            for item in ladder.items(Scope(dtypes, True, Capabilities()))
+            for case, _ in item.calls()  # type: ignore[misc] # every item of the ladder lists its calls
+        }
+        assert met == {(size, clause) for size in ladder.SIZES for clause in ("SHAPE-4", "SHAPE-5")}
+
+
+@pytest.mark.parametrize("tall", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_ladder_is_judged_as_by_the_general_enclosures(dtype: str, tall: bool) -> None:
+    for number in (0, 5, 11, 17):
+        step = ladder.Step(number, tall, dtype)
+        case = ladder.call(step)
+        general = expected_values(case)
+        assert general.gradient is not None
+        for part, enclosures in (("loss", general.loss), ("gradient", general.gradient)):
+            fast = ladder.expectation(step, part)
+            assert np.all(fast.lo <= enclosures.lo)
+            assert np.all(fast.hi >= enclosures.hi)
+        assert not has_kink(case)
+
+
+def test_a_term_that_is_lost_leaves_the_enclosure_at_every_size() -> None:
+    """The share of the smallest active term is far above the width."""
+    for number in range(len(ladder.SIZES)):
+        case = ladder.call(ladder.Step(number, tall=False, dtype="float32"))
+        expected = ladder.expectation(ladder.Step(number, tall=False, dtype="float32"), "loss")
+        width = float((expected.hi - expected.lo).max())
+        weights = 1.0 if case.weight is None else 0.5
+        assert width < 0.5 * weights * 0.25**case.p / case.input.shape[-1] / max(1, np.size(case.target))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("name", edges.EDGES)
+def test_every_edge_has_calls_with_a_legal_result(name: str, dtype: str) -> None:
+    cases = edges.calls(name, dtype)
+    assert len({case.id for case in cases}) == len(cases) >= 8
+    assert {(case.p, case.reduction) for case in cases} >= {(p, r) for p in (1, 2) for r in ("none", "sum")}
+    for case in cases:
+        assert isinstance(edges.expectation(case.id, name, dtype), Values)
+
+
+def test_calls_that_are_repeated_round_in_every_order() -> None:
+    assert all(exact_values(case) is None for dtype in TRAINING.dtypes for case in many._varied(dtype))
