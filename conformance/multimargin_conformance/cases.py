@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 
 from multimargin_reference.case import Case
+from multimargin_reports.jsonfile import full_ids
 from multimargin_vectors import Vector, VectorFileError, by_id
 from multimargin_vectors.calls import read_call
 
@@ -100,7 +101,7 @@ def _from_report(path: Path, verdict: str) -> Named:
     data = _json(path, LARGEST_REPORT)
     if error := jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(VERDICTS).iter_errors(data)):
         raise UnknownCase(f"{path}: {error.json_path}: {error.message[:200]}, but should be a report.json")
-    found = _verdict([_entry(v) for v in data["verdicts"]], verdict, path)
+    found = _verdict([_entry(v) for v in full_ids(data["verdicts"])], verdict, path)
     failure = found.get("failure", {})
     origin, part = f"verdict {_quoted(found)} of {path}", _part(found, failure)
     if failure.get("case"):

@@ -117,7 +117,7 @@ def row(name: str) -> Row:
 def check_of(item: Item) -> str:
     """Return the name of the check that an item belongs to: what would be one test if it were written by hand."""
     name = item.id.split("/")[2]
-    if item.kind == "property" or name.startswith("pair-"):
+    if item.kind in ("edges", "many", "property") or name.startswith("pair-"):
         return name
     if item.kind == "calls":
         return f"{item.clause} calls" if item.case else name.partition("=")[0]

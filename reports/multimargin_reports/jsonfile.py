@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
@@ -43,7 +43,7 @@ def to_json(report: Report) -> dict[str, Any]:
     """Return a report as JSON data, without what follows from the rest.
 
     A passed verdict is its id alone: clause, dtype and case are parts of it. Others name these where they differ, and
-    their replay command where it is not the usual one.
+    their replay command where it is not the usual one. See `full_ids` for what ids are shortened to.
     """
     return {
         "format": FORMAT,
@@ -63,8 +63,38 @@ def to_json(report: Report) -> dict[str, Any]:
         "clauses": {v.clause: _clause_to_json(report, v) for v in report.verdicts},
         "stale": list(report.stale),
         **({"not_started": dict(report.not_started)} if report.not_started else {}),
-        "verdicts": [_verdict_to_json(v, report.backend) for v in report.verdicts],
+        "verdicts": _short_ids([_verdict_to_json(v, report.backend) for v in report.verdicts]),
     }
+
+
+def _short_ids(verdicts: Sequence[dict[str, Any] | str]) -> list[dict[str, Any] | str]:
+    """Leave CLAUSE/dtype out of the id of a passed verdict that has both from the verdict before it."""
+    found: list[dict[str, Any] | str] = []
+    before = ""
+    for verdict in verdicts:
+        prefix, rest = _split(verdict if isinstance(verdict, str) else verdict["id"])
+        found.append(rest if isinstance(verdict, str) and prefix == before and rest else verdict)
+        before = prefix
+    return found
+
+
+def full_ids(verdicts: Sequence[dict[str, Any] | str]) -> list[dict[str, Any] | str]:
+    """Return a report file's verdicts with whole ids: "/name/part" has CLAUSE/dtype from the verdict before it."""
+    found: list[dict[str, Any] | str] = []
+    before = ""
+    for verdict in verdicts:
+        if isinstance(verdict, str) and verdict.startswith("/"):
+            found.append(before + verdict)
+            continue
+        before, _ = _split(verdict if isinstance(verdict, str) else verdict["id"])
+        found.append(verdict)
+    return found
+
+
+def _split(id_: str) -> tuple[str, str]:
+    """Return CLAUSE/dtype and the rest of an id, which begins with a slash; "" where there is no such rest."""
+    parts = id_.split("/", 2)
+    return ("/".join(parts[:2]), "/" + parts[2]) if len(parts) == 3 else (id_, "")
 
 
 def _clause_to_json(report: Report, verdict: Verdict) -> dict[str, str]:
@@ -114,7 +144,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         profile=data["profile"],
         claim=data["claim"],
         planned=data["counts"]["planned"],
-        verdicts=tuple(_verdict_from_json(v, data["clauses"], data["backend"]) for v in data["verdicts"]),
+        verdicts=tuple(_verdict_from_json(v, data["clauses"], data["backend"]) for v in full_ids(data["verdicts"])),
         behaviours=tuple(Behaviour(**{**b, "answers": tuple(b["answers"])}) for b in data["behaviours"]),
         accuracy=tuple(Accuracy(**{**a, "signed_ulp": tuple(a["signed_ulp"])}) for a in data["accuracy"]),
         causes=tuple(_cause_from_json(c) for c in data["causes"]),
@@ -156,12 +186,15 @@ def _verdict_from_json(
 
 
 def write(report: Report, path: Path) -> None:
-    """Write a report file, one verdict a line."""
+    """Write a report file: one verdict a line, and one line for everything else that it says of one kind."""
     data = to_json(report)
-    verdicts = data.pop("verdicts")
-    lines = ",\n".join(json.dumps(v, separators=(",", ":"), allow_nan=False) for v in verdicts)
-    head = json.dumps(data, indent=1, allow_nan=False)[:-2]
-    path.write_text(f'{head},\n "verdicts": [\n{lines}\n]}}\n', encoding="utf-8")
+    verdicts = ",\n".join(_compact(v) for v in data.pop("verdicts"))
+    head = "".join(f'"{key}": {_compact(value)},\n' for key, value in data.items())
+    path.write_text(f'{{\n{head}"verdicts": [\n{verdicts}\n]}}\n', encoding="utf-8")
+
+
+def _compact(data: Any) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)
 
 
 def read(path: Path) -> Report:

@@ -33,6 +33,7 @@ LARGEST_JUDGED = 4096  # logits of a call that is judged again; what is legal fo
 MOST_CAUSES = 12  # that are looked into
 EXACT = ("exact", "rejection", "special")  # tiers whose results do not depend on the order of summation
 CERTAIN = ("exact", "rejection")  # and those with one right answer
+GENERATED = ("property", "orders")  # kinds of checks that draw their calls
 LONGEST_TITLE = 80  # characters of a message
 
 
@@ -224,10 +225,13 @@ def _title(failed: Failed) -> str:
 
 
 def _representative(members: list[Failed]) -> Failed:
-    """Return the failure with the simplest call, of the clause that comes first."""
+    """Return the failure with the simplest call, of the clause that comes first; a generated call comes last.
+
+    What a check generates may be another call in another version, so that its id says less than that of a fixed one.
+    """
     calls = [(f, f.call) for f in members if f.clause == members[0].clause]
-    sized = [(cost(call), k) for k, (_, call) in enumerate(calls) if call is not None]
-    return calls[min(sized)[1]][0] if sized else members[0]
+    sized = [(f.item.kind in GENERATED, cost(call), k) for k, (f, call) in enumerate(calls) if call is not None]
+    return calls[min(sized)[2]][0] if sized else members[0]
 
 
 def _shrunk(work: Work, failed: Failed) -> Smallest | None:

@@ -52,9 +52,8 @@ GROUPS = (
     faults_validation,
     faults_arguments,
     faults_narrow,
-    faults_edges,
 )
 WHOLE: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
-FAULTS: tuple[Fault, ...] = (*WHOLE, *faults_conditional.narrowed(WHOLE))
+FAULTS: tuple[Fault, ...] = (*WHOLE, *faults_conditional.narrowed(WHOLE), *faults_edges.FAULTS)
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
