@@ -10,6 +10,7 @@ from multimargin_conformance.checks import edges, ladder, many
 from multimargin_conformance.checks.item import Scope
 from multimargin_reference.exact_values import exact_values
 from multimargin_reference.expectation import Values, expected_values
+from multimargin_reference.formats import HALVES
 from multimargin_reference.known import FAULTS
 from multimargin_vectors.draft import has_kink
 
@@ -20,6 +21,7 @@ SEEN = {
     "row-lost-at-6144": "ladder",
     "infinities-not-cancelled": "edge-both-infinities",
     "weighted-subnormals-flushed": "edge-smallest-gradient",
+    "kink-past-256-classes": "edge-many-ties",
     "last-bit-ignored": "edge-last-bit",
     "hinge-by-absolute-value": "edge-largest",
     "results-from-a-slab": "held-by-hundreds",
@@ -75,6 +77,9 @@ def test_a_term_that_is_lost_leaves_the_enclosure_at_every_size() -> None:
 @pytest.mark.parametrize("name", edges.EDGES)
 def test_every_edge_has_calls_with_a_legal_result(name: str, dtype: str) -> None:
     cases = edges.calls(name, dtype)
+    if name == "many-ties" and dtype in HALVES:
+        assert not cases  # the divisor is too large for exact results
+        return
     assert len({case.id for case in cases}) == len(cases) >= 8
     assert {(case.p, case.reduction) for case in cases} >= {(p, r) for p in (1, 2) for r in ("none", "sum")}
     for case in cases:

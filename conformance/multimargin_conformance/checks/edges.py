@@ -1,7 +1,7 @@
 """Where a dtype ends, by plain and weighted calls of every power and reduction: the last bit of a logit, the largest
-loss, the smallest gradient, infinities of both signs in one sum, and a sum that hangs on rounding.
+loss, the smallest gradient, infinities of both signs in one sum, a sum that hangs on rounding, ties among many classes.
 
-What is legal is given by the general enclosures: these are few, small calls.
+These are few calls, so that the general enclosures can say what is legal.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.expectation import Values, expected_values
+from multimargin_reference.exact_values import legal_values
+from multimargin_reference.expectation import Values
 from multimargin_reference.formats import DTYPES, FORMATS, Format
 
 OPTIONS = tuple(product((1, 2), REDUCTIONS, (False, True)))
 SUMMANDS = 14  # classes
+MANY = (512, 4096)  # classes; powers of two, so that results are exact
 STEP = 1.5  # units of roundoff: more than half a last place of 1.5, less than one and a half
 Make = Callable[[Format, int, str, bool], list[Case]]
 
@@ -77,7 +79,7 @@ def calls(name: str, dtype: str) -> tuple[Case, ...]:
 @cache
 def expectation(case_id: str, name: str, dtype: str) -> Values:
     """Return what is legal for one of the calls."""
-    return expected_values(next(case for case in calls(name, dtype) if case.id == case_id))
+    return legal_values(next(case for case in calls(name, dtype) if case.id == case_id))
 
 
 def _case(fmt: Format, x: Any, y: Any, p: int, reduction: str, weight: Any, margin: float = 1.0) -> Case:
@@ -138,12 +140,26 @@ def _summands(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]
     return found
 
 
+def _ties(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """z = 0 at the ends, in the middle and at the edges of blocks of many classes, beside terms that are active."""
+    found = []
+    for classes in MANY if fmt.precision > 11 else ():
+        x = np.full((2, classes), -16.0)
+        x[:, [1, classes // 4, -3]] = [[1.0], [0.5]]
+        x[:, [0, 256, 257, classes // 2, -2, -1]] = -0.5
+        y, weight = [2, classes // 2 + 1], np.resize([1.0, 2.0], classes)
+        x[[0, 1], y] = 0.0
+        found.append(_case(fmt, x, y, p, reduction, weight if weighted else None, 0.5))
+    return found
+
+
 EDGES = {
     "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
     "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
     "smallest-gradient": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
     "both-infinities": Edge(("SPECIAL-2", "SPECIAL-2"), _both_infinities),
     "summands": Edge(("VALUE-9", "GRADIENT-11"), _summands),
+    "many-ties": Edge(("VALUE-3", "GRADIENT-4"), _ties),
 }
 CLAUSES: dict[str, list[str]] = {}
 for _name, _edge in EDGES.items():

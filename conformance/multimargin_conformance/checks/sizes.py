@@ -47,8 +47,6 @@ MARGINS = (1.0, 0.5, 2.0, -0.75, 8.0, 0.0, -8.0)
 GRADS = ((1.0,), (-2.0,), (0.5, -1.0, 4.0), (-0.25, 65536.0, 1.0, -4.0, 2.0), (2.0**-30, -1.0, 0.0))
 WEIGHTS = ((0.5, 2.0, 1.0, 4.0), (-1.0, 0.25, 1.0), (0.0, 1.0, 2.0, -0.5, 8.0))
 ORDERS = (None, *LAYOUTS.values(), read_only)
-TIED = 65  # classes of a call in which z is 0 at some
-TIES = (0, 33, -2)  # where
 BITS = {("float32", 1): 20, ("float32", 2): 20, ("float64", 1): 32, ("float64", 2): 18}
 CLAUSES = {"SHAPE-4": ["sizes crossed with options"], "SHAPE-5": ["sizes crossed with options"]}
 
@@ -152,9 +150,6 @@ def call(plan: Plan) -> Case:
     x = _logits(plan, rows, classes)
     x[np.arange(rows), target] += 0.25 * (1 + k % 3)
     margin = MARGINS[k % len(MARGINS)]
-    for place in TIES if classes >= TIED else ():
-        tied = np.flatnonzero(target != place % classes)
-        x[tied, place] = x[tied, target[tied]] - margin
     weight = np.resize(WEIGHTS[k % len(WEIGHTS)], classes).astype(dtype) if plan.weighted else None
     shape = plan.shape[:-1] if plan.reduction == "none" else ()
     grads = np.resize(GRADS[(k // 2) % len(GRADS)], shape).astype(dtype)
