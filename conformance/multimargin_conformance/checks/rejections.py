@@ -204,6 +204,10 @@ REASONS: dict[str, tuple[str, Change]] = {
     "input-of-rank-3": ("REJECT-12", _input(lambda x: x[None] if x.ndim == 2 else x[None, None])),
     "input-of-rank-4": ("REJECT-12", _input(lambda x: x[None, None] if x.ndim == 2 else x[None, None, None])),
     "input-with-a-last-axis": ("REJECT-12", _input(lambda x: x[..., None] if x.ndim == 2 else x[:, None, None])),
+    "input-with-two-last-axes": (
+        "REJECT-12",
+        _input(lambda x: x[..., None, None] if x.ndim == 2 else x[:, None, None, None]),
+    ),
     "input-with-a-middle-axis": ("REJECT-12", _input(lambda x: x[:, None] if x.ndim == 2 else x[:, None, None])),
 }
 VALID: dict[str, Callable[[str, tuple[str, ...]], list[Case]]] = {
