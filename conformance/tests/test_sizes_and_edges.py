@@ -21,7 +21,6 @@ SEEN = {
     "row-lost-at-6144": "ladder",
     "infinities-not-cancelled": "edge-both-infinities",
     "weighted-subnormals-flushed": "edge-smallest-gradient",
-    "sign-of-another-order": "edge-near-ties",
     "kink-past-256-classes": "edge-many-ties",
     "last-bit-ignored": "edge-last-bit",
     "hinge-by-absolute-value": "edge-largest",

@@ -24,12 +24,9 @@ from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Values
 from multimargin_reference.formats import DTYPES, FORMATS, Format
-from multimargin_vectors.draft import uniform
 
 OPTIONS = tuple(product((1, 2), REDUCTIONS, (False, True)))
 SUMMANDS = 14  # classes
-NEAR = 42  # rows
-STREAM = 700  # where the random numbers of these calls begin
 MANY = (512, 4096)  # classes; powers of two, so that results are exact
 STEP = 1.5  # units of roundoff: more than half a last place of 1.5, less than one and a half
 Make = Callable[[Format, int, str, bool], list[Case]]
@@ -156,32 +153,12 @@ def _ties(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     return found
 
 
-def _near_ties(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
-    """Logits a few units beside the tie, with margins that round: whatever the order of the sum, no term is negative.
-
-    A hinge that takes its sign from one order and its value from another is.
-    """
-    found: list[Case] = []
-    if reduction == "mean":
-        return found
-    dtype = DTYPES[fmt.name]
-    for margin in (0.1, 0.7):
-        own = uniform(STREAM, (NEAR,), 0.0, 4.0).astype(dtype).astype(np.float64)
-        steps = np.resize([-3, -2, -1, 0, 1, 2, 3], NEAR) * 2 * float(fmt.u)
-        other = (own - margin) * (1 + steps)
-        x = np.stack([own, other, other[::-1] - 8], axis=1)
-        weight = [0.5, 1.0, 1.0] if weighted else None
-        found.append(_case(fmt, x, np.zeros(NEAR, np.int64), p, reduction, weight, margin))
-    return found
-
-
 EDGES = {
     "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
     "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
     "smallest-gradient": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
     "both-infinities": Edge(("SPECIAL-2", "SPECIAL-2"), _both_infinities),
     "summands": Edge(("VALUE-9", "GRADIENT-11"), _summands),
-    "near-ties": Edge(("VALUE-3", "GRADIENT-1"), _near_ties),
     "many-ties": Edge(("VALUE-3", "GRADIENT-4"), _ties),
 }
 CLAUSES: dict[str, list[str]] = {}

@@ -144,12 +144,6 @@ FAULTS: tuple[Fault, ...] = (
         "VALUE-1 VALUE-3 GRADIENT-1",
         difference=lambda k: equal_within_bits(MODEL.difference(k), k),
     ),
-    fault(
-        "sign-of-another-order",
-        "The sign of z is that of another order of its sum, so that small terms are negative.",
-        "VALUE-3",
-        hinge=lambda z, k: np.where(k.x + k.margin > k.target_logit, z, k.number(0)),
-    ),
     fault("kink-past-256-classes", "A tie is active past 256 classes.", "GRADIENT-4 SHAPE-4", active=kink_by_block),
     fault("hinge-by-absolute-value", "The hinge is (z + |z|) / 2 and overflows early.", "SPECIAL-6", hinge=half_sum),
     fault("infinities-not-cancelled", "inf - inf over rows is inf.", "SPECIAL-2", reduce=sum_of_infinities),
