@@ -181,9 +181,14 @@ class Varying(Limited):
 @pytest.mark.parametrize(("permissions", "status"), [((), "fail"), (("run-to-run-variation",), "pass")])
 def test_run_to_run_variation_is_allowed_where_it_was_declared(permissions: tuple[str, ...], status: str) -> None:
     items = plan(Scope(("float32",), False, Capabilities()))
-    wanted = next(item.id for item in items if item.clause == "PURITY-2")
+    wanted = next(item.id for item in items if item.clause == "PURITY-2" and item.case)
     (verdict,) = check(Varying(permissions=permissions), select=wanted).verdicts
     assert verdict.status == status
+
+
+def test_results_that_alternate_differ_between_equal_calls_with_any_options() -> None:
+    (verdict,) = check(Varying(), select="PURITY-2/float32/every-option-again/loss").verdicts
+    assert verdict.status == "fail"
 
 
 @pytest.mark.parametrize("field", ["dtypes", "p", "reductions", "permissions"])

@@ -30,6 +30,16 @@ def every_other(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def far_apart(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of every third element along the first axis and of every fifth along the last."""
+    steps = (3, 5)[-array.ndim :] if array.ndim else ()
+    frame = np.full([n * step for n, step in zip(array.shape, steps, strict=True)], 1, dtype=array.dtype)
+    places: tuple[Any, ...] = (..., *(slice(None, None, step) for step in steps))
+    view: NDArray[Any] = frame[places]
+    view[...] = array
+    return view
+
+
 def reversed_(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view with negative strides along each axis."""
     back = tuple(slice(None, None, -1) for _ in array.shape)
@@ -95,6 +105,7 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 LAYOUTS: dict[str, Layout] = {
     "in Fortran order": fortran,
     "with gaps": every_other,
+    "far apart": far_apart,
     "with negative strides": reversed_,
     "with a negative stride along rows": rows_reversed,
     "with a negative stride along classes": columns_reversed,
