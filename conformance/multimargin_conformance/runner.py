@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +14,15 @@ from typing import Any
 import numpy as np
 
 import multimargin_vectors
-import multimargin_vectors.store
 from multimargin_conformance.accuracy import accuracy, errors_by_group
-from multimargin_conformance.backend import UNKNOWN, BackendNotStarted, Subject, distribution_version
+from multimargin_conformance.backend import UNKNOWN, BackendNotStarted, Subject
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narrowed
 from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import EXAMPLES, Generated, Item, Scope
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
+from multimargin_conformance.environment import environment
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
 from multimargin_conformance.isolation import Limits, started
 from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
@@ -115,7 +113,7 @@ def check(
         causes=diagnosis.causes,
         sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
         complete=complete,
-        environment=environment(),
+        environment=environment(under_test),
         options={"dtypes": list(scope.dtypes), **asdict(generated), "fail_fast": fail_fast, "only": list(only), **kept},
         duration_s=time.perf_counter() - began,
         stale=stale(entry_uses, verdicts) if not part else (),
@@ -297,17 +295,3 @@ def _shown(ran: Ran, diagnosis: Diagnosis, under_test: Subject, entries: Sequenc
     """Return a verdict; the first one of each cause is about the smallest call."""
     smallest = diagnosis.smallest.get(ran.item.id)
     return ran.verdict if smallest is None else marked(verdict_of(ran.item, ran.result, under_test, smallest), entries)
-
-
-def environment() -> dict[str, Any]:
-    """Return what the run depended on."""
-    return {
-        "multimargin": distribution_version("multimargin"),
-        "vectors_sha256": multimargin_vectors.store.manifest_sha256(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "ml_dtypes": distribution_version("ml_dtypes"),
-        "system": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-    }

@@ -172,7 +172,8 @@ def _errors(parts: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Er
     groups: dict[tuple[str, str], list[Errors]] = {}
     for row in (row for part in parts for row in part["errors"]):
         try:
-            errors = Errors(list(row["ulp"]), list(row["bound_used"]), row["rounded"], row["widened"])
+            numbers = row["rounded"], row["widened"], row["classes"], row["bound"]
+            errors = Errors(list(row["ulp"]), list(row["bound_used"]), *numbers)
             groups.setdefault((row["dtype"], row["part"]), []).append(errors)
         except (KeyError, TypeError) as error:
             raise MergeError("a shard's errors that are not of this version: the file was edited") from error

@@ -58,7 +58,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "environment": dict(report.environment),
         "options": dict(report.options),
         "behaviours": [{**asdict(b), "answers": list(b.answers)} for b in report.behaviours],
-        "accuracy": [{**asdict(a), "signed_ulp": list(a.signed_ulp)} for a in report.accuracy],
+        "accuracy": [_accuracy_to_json(a) for a in report.accuracy],
         "causes": [_cause_to_json(c) for c in report.causes],
         "clauses": {v.clause: _clause_to_json(report, v) for v in report.verdicts},
         "stale": list(report.stale),
@@ -146,7 +146,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         planned=data["counts"]["planned"],
         verdicts=tuple(_verdict_from_json(v, data["clauses"], data["backend"]) for v in full_ids(data["verdicts"])),
         behaviours=tuple(Behaviour(**{**b, "answers": tuple(b["answers"])}) for b in data["behaviours"]),
-        accuracy=tuple(Accuracy(**{**a, "signed_ulp": tuple(a["signed_ulp"])}) for a in data["accuracy"]),
+        accuracy=tuple(_accuracy_from_json(a) for a in data["accuracy"]),
         causes=tuple(_cause_from_json(c) for c in data["causes"]),
         sentences={name: clause["sentence"] for name, clause in data["clauses"].items() if clause["sentence"]},
         complete=data["complete"],
@@ -159,6 +159,16 @@ def from_json(data: Mapping[str, Any]) -> Report:
     if {"planned": report.planned, **report.counts} != data["counts"] or report.conformant != data["conformant"]:
         raise ReportFileError("counts or conformant do not fit the verdicts: the file was edited or cut short")
     return report
+
+
+def _accuracy_to_json(figures: Accuracy) -> dict[str, Any]:
+    rows = {name: [list(row) for row in getattr(figures, name)] for name in ("histogram", "by_classes")}
+    return {**asdict(figures), "signed_ulp": list(figures.signed_ulp), **rows}
+
+
+def _accuracy_from_json(data: Mapping[str, Any]) -> Accuracy:
+    rows = {name: tuple(tuple(row) for row in data.get(name, ())) for name in ("histogram", "by_classes")}
+    return Accuracy(**{**data, "signed_ulp": tuple(data["signed_ulp"]), **rows})
 
 
 def _cause_from_json(data: Mapping[str, Any]) -> Cause:

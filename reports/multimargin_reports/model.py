@@ -109,6 +109,8 @@ class Accuracy:
     bias_ulp: float  # mean signed error
     accuracy_class: str
     signed_ulp: tuple[float, ...] = ()  # quantiles of the signed error: 0, 1, 5, 25, 50, 75, 95, 99, 100 %
+    histogram: tuple[tuple[float, int], ...] = ()  # the middle of a bin of signed errors, and how many are in it
+    by_classes: tuple[tuple[int, int, float, float], ...] = ()  # C, results, largest error, largest bound
 
 
 @dataclass(frozen=True)
