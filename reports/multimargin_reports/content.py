@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from multimargin_reports.conclusions import conclusions as conclusions
 from multimargin_reports.model import Cause, Failure, Report, Verdict
+from multimargin_reports.text import one_line as one_line
+from multimargin_reports.text import printable as printable
 
 MOST_CLAUSES = 8  # named for one cause
-LONGEST = 1000  # characters of one text that are printed
 ENDS = ("got", "lo", "hi", "nearest")
 CELL_WORDS = {"fail": "FAIL", "known": "known FAIL", "error": "ERROR", "skip": "skipped"}
 NUMBER = ("value", "float_hex", "hex")  # as decimal, as hexadecimal float, as bits
@@ -20,24 +22,17 @@ Table = tuple[list[list[str]], list[str]]  # rows and headers
 
 @dataclass(frozen=True)
 class Block:
-    """What is said about one cause. clauses: the first one with its sentence, and how often which ones failed."""
+    """What is said about one cause. clauses: the first one with its sentence, and how often which ones failed.
+
+    clause: the id of that first one, "" where the report has none of the cause's verdicts.
+    """
 
     title: str
     where: str
     equals: tuple[str, ...]
     clauses: tuple[str, ...]
     failure: Failure | None
-
-
-def printable(text: str) -> str:
-    """Return text with control characters escaped: a backend's name or message must not steer the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-
-
-def one_line(text: str) -> str:
-    """Return text on one line of bounded length: a name or message must not look like a line of the report."""
-    shortened = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-    return printable(shortened).replace("\n", "\\n")
+    clause: str = ""
 
 
 def describe(report: Report) -> str:
@@ -83,7 +78,8 @@ def _block(report: Report, cause: Cause, verdicts: list[Verdict]) -> Block:
     where = f"{len(verdicts)} checks, {', '.join(dict.fromkeys(v.dtype for v in verdicts))}"
     equals = tuple(f"or equals: {sentence}" for _, sentence in cause.equals[1:])
     failure = verdicts[0].failure if verdicts else None
-    return Block(cause.title, where, equals, tuple(_clauses(report, verdicts)), failure)
+    clause = verdicts[0].clause if verdicts else ""
+    return Block(cause.title, where, equals, tuple(_clauses(report, verdicts)), failure, clause)
 
 
 def _clauses(report: Report, verdicts: list[Verdict]) -> Iterator[str]:
@@ -155,9 +151,10 @@ def accuracy_table(report: Report) -> Table:
 
 def known_lines(report: Report) -> list[str]:
     """Return a line for each failed clause and reason that was expected."""
-    found = Counter((one_line(v.label), one_line(v.known)) for v in report.failures if v.known)
+    found = Counter((v.label, v.known) for v in report.failures if v.known)
+    total = Counter(v.label for v in report.verdicts) if found else Counter()
     return [
-        f"known FAIL {label}: {count} of {_total(report, label)} checks: {known}"
+        f"known FAIL {one_line(label)}: {count} of {total[label]} checks: {one_line(known)}"
         for (label, known), count in found.items()
     ]
 
@@ -165,10 +162,6 @@ def known_lines(report: Report) -> list[str]:
 def stale_lines(report: Report) -> list[str]:
     """Return a line for each expected failure that no longer fails."""
     return [f"STALE expected failure: {one_line(line)}" for line in report.stale]
-
-
-def _total(report: Report, label: str) -> int:
-    return sum(one_line(v.label) == label for v in report.verdicts)
 
 
 def foot(report: Report) -> str:
