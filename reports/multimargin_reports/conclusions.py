@@ -47,8 +47,11 @@ def headline(report: Report) -> tuple[str, str]:
     if report.conformant:
         stale = f", but {counted(len(report.stale), 'expected failure')} did not happen" if report.stale else ""
         return "known" if stale else "conformant", f"Conformant to {claim}{stale}"
-    return ("known", f"As expected, not conformant to {claim}") if report.as_expected else (
-        "not conformant", f"Not conformant to {claim}")
+    return (
+        ("known", f"As expected, not conformant to {claim}")
+        if report.as_expected
+        else ("not conformant", f"Not conformant to {claim}")
+    )
 
 
 def conclusions(report: Report) -> tuple[Conclusion, ...]:

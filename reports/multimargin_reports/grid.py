@@ -13,6 +13,7 @@ from multimargin_reports.model import Report, Verdict
 from multimargin_reports.text import bounded
 
 ORDER = ("float16", "bfloat16", "float32", "float64")
+MOST_CLAUSES = 300
 LISTED = 400_000  # bytes of listed checks in one page
 STEPS = (200, 50, 20, 10, 5, 2, 1)  # so many checks are listed under one message, the first that fits
 MESSAGES = (40, 40, 20, 10, 5, 2, 1)  # and so many messages in one cell
@@ -89,10 +90,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Grid:
-    """The whole table."""
+    """The whole table. left_out: clauses that have no row."""
 
     dtypes: tuple[str, ...]
     groups: tuple[Group, ...]
+    left_out: int = 0
 
     @property
     def kinds(self) -> Mapping[str, int]:
@@ -114,9 +116,10 @@ def kind_of(verdict: Verdict) -> str:
 
 def grid(report: Report) -> Grid:
     """Return the table; a page with it is bounded in size whatever the verdicts are."""
-    by_clause: dict[str, list[Verdict]] = {}
+    found: dict[str, list[Verdict]] = {}
     for verdict in report.verdicts:
-        by_clause.setdefault(verdict.clause, []).append(verdict)
+        found.setdefault(verdict.clause, []).append(verdict)
+    by_clause = dict(list(found.items())[:MOST_CLAUSES])
     dtypes = tuple(sorted({v.dtype for v in report.verdicts}, key=lambda d: (d not in ORDER, _place(ORDER, d), d)))
     listed = {clause: tuple(_listings(verdicts, dtypes)) for clause, verdicts in by_clause.items()}
     chosen = _within_budget(listed)
@@ -126,7 +129,8 @@ def grid(report: Report) -> Grid:
         sentence = report.sentences.get(clause, "")
         row = _row(by_clause[clause], f"clause-{number}", sentence, dtypes, chosen[clause])
         rows.setdefault(_group(clause), []).append(row)
-    return Grid(dtypes, tuple(_group_of(name, rows[name], dtypes) for name in groups if name in rows))
+    made = tuple(_group_of(name, rows[name], dtypes) for name in groups if name in rows)
+    return Grid(dtypes, made, len(found) - len(by_clause))
 
 
 def _place(order: Sequence[str], name: str) -> int:
@@ -171,12 +175,12 @@ def _message(verdict: Verdict) -> str:
 
 
 def _listings(verdicts: Sequence[Verdict], dtypes: Sequence[str]) -> Iterator[tuple[str, str, str, list[str]]]:
-    """Return dtype, kind, message and ids of all that did not pass, by dtype and then the worst first."""
+    """Return dtype, kind, message and ids of all that did not pass: by dtype, the worst and the most common first."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for verdict in verdicts:
         if (kind := kind_of(verdict)) not in UNLISTED:
             found.setdefault((verdict.dtype, kind, _message(verdict)), []).append(bounded(verdict.id, LONGEST_ID))
-    for key in sorted(found, key=lambda k: (dtypes.index(k[0]), WORST.index(k[1]))):
+    for key in sorted(found, key=lambda k: (dtypes.index(k[0]), WORST.index(k[1]), -len(found[k]))):
         yield (*key, found[key])
 
 

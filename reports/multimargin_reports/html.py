@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -29,15 +30,16 @@ from multimargin_reports.content import (
     stale_lines,
     ulp_text,
 )
-from multimargin_reports.grid import WORST, Cell, Grid, grid
+from multimargin_reports.grid import ORDER, WORST, Cell, Grid, grid
 from multimargin_reports.model import Accuracy, Report
 from multimargin_reports.numberline import number_line
 from multimargin_reports.plots import Plot, errors_by_classes, histogram, share_bar, tail
 from multimargin_reports.text import bounded, bounded_lines, counted
 
-SHORT, WIDE, PROGRAM = 300, 1000, 6000  # characters of a text: usually, of a message or a command, of a program
+NAME, SHORT, WIDE, PROGRAM = 120, 300, 1000, 6000  # characters: of a name, a text, a message or command, a program
 FULL = 250_000  # bytes of causes that are shown in full
-OPEN = 3  # causes that are open at first
+OPEN = 1  # causes that are open at first
+LINKED = 5  # causes that are named at the top
 MOST_ROWS = 200  # of a table
 MOST_PLOTS = 8  # dtypes and parts that are plotted
 GLYPHS = {
@@ -53,6 +55,7 @@ GLYPHS = {
     "not checked": "○",
 }
 CLASSES = {"conformant": "pass", "not conformant": "fail", "known": "known", "invalid": "error", "not checked": "skip"}
+CLAUSE = re.compile(r"\b[A-Z]+-[0-9]+\b")
 KIND_WORDS = {
     "pass": "pass",
     "fail": "fail",
@@ -95,11 +98,13 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = (Markup(_asset(name)) for name in ("style.css", "script.js"))  # noqa: S704 (ours)
+    style, script = (Markup(_asset(name)) for name in ("style.css", "script.js"))
     made.globals |= {"style": style, "script": script, "policy": _policy(style, script)}
     made.globals |= {"glyph": GLYPHS.__getitem__, "cell_words": cell_words, "counts_words": counts_words}
     made.globals |= {"status_class": CLASSES.__getitem__, "kind_words": KIND_WORDS, "words": WORDS, "counted": counted}
     made.filters |= {"wide": _wide, "program": _program, "lines": _lines, "id_lines": _id_lines, "without": _without}
+    made.filters["whole_names"] = _whole_names
+    made.filters["name"] = lambda text: escape(bounded(text, NAME))
     return made
 
 
@@ -131,6 +136,11 @@ def _program(text: str) -> Markup:
 
 def _lines(text: str) -> Markup:
     return escape(bounded_lines(text, WIDE))
+
+
+def _whole_names(text: str) -> Markup:
+    """Return text in which the name of a clause is not broken at the end of a line."""
+    return Markup(CLAUSE.sub(r'<span class="nb">\g<0></span>', str(_wide(text))))
 
 
 def _id_lines(ids: Sequence[str]) -> Markup:
@@ -182,6 +192,9 @@ def _content(report: Report) -> dict[str, Any]:
         "lead": _lead(report, found),
         "failures": Markup("\n").join(shown),
         "more_causes": found[len(shown) :],
+        "first_causes": found[: min(LINKED, len(shown))],
+        "more_links": max(0, len(found) - LINKED),
+        "chosen": next((kind for kind in ("error", "fail", "should") if table.kinds.get(kind)), ""),
         "known": known_lines(report),
         "stale": stale_lines(report),
         "grid": table,
@@ -211,8 +224,8 @@ def _lead(report: Report, found: Sequence[Block]) -> str:
         return f"By clause, {counted(len(found), 'clause')}: causes were not looked for."
     known = sum(bool(v.known) for v in report.failures)
     expected = f"; {known:,} of them {'was' if known == 1 else 'were'} expected" if known else ""
-    grouped = f"{counted(report.counts['fail'], 'failed check')}, grouped by probable cause: {len(found):,}{expected}"
-    return f"{grouped}. Each is shown by the smallest call that still fails."
+    causes = f"{counted(report.counts['fail'], 'failed check')}, {counted(len(found), 'probable cause')}{expected}"
+    return f"{causes}. A cause is shown by the smallest call that still fails."
 
 
 def _failures(found: Sequence[Block], table: Grid) -> list[Markup]:
@@ -236,7 +249,7 @@ def _failures(found: Sequence[Block], table: Grid) -> list[Markup]:
         size += len(text.encode())
         if shown and size > FULL:
             break
-        shown.append(Markup(text))  # noqa: S704 (rendered with autoescape)
+        shown.append(Markup(text))
     return shown
 
 
@@ -251,18 +264,23 @@ class Figure:
 
 def _measured(report: Report) -> dict[str, Any]:
     """Return what is shown of accuracy and behaviours."""
-    figures: Sequence[Accuracy] = report.accuracy[:MOST_ROWS]
+    figures: Sequence[Accuracy] = sorted(report.accuracy[:MOST_ROWS], key=_figure_order)
     plotted = [a for a in figures if a.histogram][:MOST_PLOTS]
     reach = tail(plotted)
     rows, headers = behaviour_table(report)
-    accuracy_rows, accuracy_headers = accuracy_table(report)
+    accuracy_rows, accuracy_headers = accuracy_table(replace(report, accuracy=tuple(figures)))
     return {
-        "accuracy": (accuracy_rows[:MOST_ROWS], accuracy_headers),
+        "accuracy": (accuracy_rows, accuracy_headers),
         "bars": [share_bar(a.correctly_rounded) for a in figures],
         "figures": [Figure(f"{a.dtype} {a.part}", histogram(a, reach), errors_by_classes(a)) for a in plotted],
         "behaviours": rows[:MOST_ROWS],
         "behaviour_headers": headers,
     }
+
+
+def _figure_order(figures: Accuracy) -> tuple[int, str, bool]:
+    known = ORDER.index(figures.dtype) if figures.dtype in ORDER else len(ORDER)
+    return known, figures.dtype, figures.part == "gradient"
 
 
 def _run(report: Report) -> dict[str, Any]:

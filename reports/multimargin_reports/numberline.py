@@ -10,14 +10,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from multimargin_reports.svg import box, drawing, element, line, text
+from multimargin_reports.svg import MINUS, box, drawing, element, line, text
 from multimargin_reports.text import bounded
 
 WIDTH, AXIS = 360, 38.0  # AXIS: where the line lies, from above
 LEFT, RIGHT = 30.0, 330.0
 BROKEN = 6  # a result further off than so many widths of the interval breaks the line
 GAP = 7.0  # a result outside is drawn at least so far outside
-SPECIAL = {"nan": "NaN", "inf": "+∞", "-inf": "−∞"}
+SPECIAL = {"nan": "NaN", "inf": "+∞", "-inf": f"{MINUS}∞"}
 CHARACTER = 6.0  # width of one, in a label
 Number = Fraction | float  # exact where finite, a float where not
 
@@ -76,7 +76,7 @@ def _texts(*numbers: Number) -> list[str]:
 def _text(number: Number, digits: int) -> str:
     if isinstance(number, float):
         return SPECIAL[str(number)]
-    return f"{float(number):.{digits}g}".replace("-", "−").replace("e+", "e")
+    return f"{float(number):.{digits}g}".replace("-", MINUS).replace("e+", "e")
 
 
 def _words(got: Number, interval: tuple[Number, Number] | None, names: Sequence[str]) -> str:
@@ -152,7 +152,7 @@ def _parts(got: Number, interval: tuple[Number, Number], nearest: Number | None)
     legal = first if lo == hi else f"[{first}, {last}]"
     yield _named((place.lo + place.hi) / 2, AXIS + 22, f"legal {legal}", "said")
     if place.got is None:
-        yield text(180, 16, f"× result {here}, not on the line", class_="wrong")
+        yield text(180, 16, f"result {here}, not on the line", class_="wrong")
         return
     x = place.got
     yield element("path", d=f"M{x - 5:.1f} {AXIS - 5:.0f}l10 10m0 -10l-10 10", class_="cross")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from multimargin_reports.model import Accuracy
-from multimargin_reports.svg import box, drawing, element, line, text
+from multimargin_reports.svg import MINUS, box, drawing, element, line, text
 from multimargin_reports.text import counted
 
 WIDTH = 360
@@ -17,7 +17,7 @@ FINE = 4  # ULP: below, bins are a quarter of an ULP wide
 MOST = 400  # bins, or numbers of classes, that are drawn
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LARGEST_POWER = 1100  # of two, beyond any dtype's errors in ULP
-SMALLEST_ERROR = 1e-3  # ULP: what lies below is drawn there
+SMALLEST_ERROR, LARGEST_ERROR = 1e-3, 1e300  # ULP: what lies beyond is drawn there
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,14 @@ class Plot:
 def share_bar(share: float) -> Markup:
     """Return a bar for a share from 0 to 1; the number stands beside it as text."""
     part = min(max(share, 0.0), 1.0) * 60
-    return element("svg", box(0, 0, 60, 8, "track"), box(0, 0, part, 8, "bar"), class_="share", viewBox="0 0 60 8",
-                   aria_hidden="true")
+    return element(
+        "svg",
+        box(0, 0, 60, 8, "track"),
+        box(0, 0, part, 8, "bar"),
+        class_="share",
+        viewBox="0 0 60 8",
+        aria_hidden="true",
+    )
 
 
 def tail(figures: Sequence[Accuracy]) -> int:
@@ -90,15 +96,15 @@ def _histogram_frame(reach: int) -> Iterator[Markup]:
     yield box(MIDDLE + INNER, TOP, RIGHT - MIDDLE - INNER, FLOOR - TOP, "beyond")
     half = INNER / FINE / 2
     yield box(MIDDLE - half, TOP, 2 * half, FLOOR - TOP, "band")
-    yield text(LEFT, TOP - 4, "2ⁿ too small", "start")
+    yield text(LEFT, TOP - 4, "too small", "start")
     yield text(MIDDLE, TOP - 4, "± ½ ULP")
-    yield text(RIGHT, TOP - 4, "2ⁿ too large", "end")
+    yield text(RIGHT, TOP - 4, "too large", "end")
     yield line(LEFT, FLOOR, RIGHT, FLOOR, "axis")
     for ulp in (-4, -2, 0, 2, 4):
         x = MIDDLE + ulp * INNER / FINE
         yield line(x, FLOOR, x, FLOOR + 4, "axis")
-        yield text(x, FLOOR + 15, f"{ulp:+d}".replace("-", "−") if ulp else "0")
-    yield text(LEFT, FLOOR + 15, f"−2{_power(reach)}", "start")
+        yield text(x, FLOOR + 15, f"{ulp:+d}".replace("-", MINUS) if ulp else "0")
+    yield text(LEFT, FLOOR + 15, f"{MINUS}2{_power(reach)}", "start")
     yield text(RIGHT, FLOOR + 15, f"+2{_power(reach)}", "end")
 
 
@@ -132,17 +138,17 @@ class Axes:
 
 def errors_by_classes(figures: Accuracy) -> Plot:
     """Return the largest error and the largest bound for each number of classes, both axes logarithmic."""
-    rows = [row for row in figures.by_classes[:MOST] if math.isfinite(row[2])]
+    rows = [row for row in figures.by_classes[:MOST] if math.isfinite(row[2]) and not math.isnan(row[3])]
     axes = _axes(rows)
     words = _classes_words(rows)
     label = f"{figures.dtype} {figures.part}: largest error in ULP by number of classes, with the bound. {words}"
     parts = [*_log_frame(axes), *(part for row in rows for part in _marks(row, axes))]
     table = [[f"{c:,}", f"{n:,}", f"{error:.3g}", f"{bound:.3g}"] for c, n, error, bound in rows]
-    return Plot(drawing(WIDTH, 158, label, parts), words, table, ["C", "results", "largest error", "largest bound"])
+    return Plot(drawing(WIDTH, 152, label, parts), words, table, ["C", "results", "largest error", "largest bound"])
 
 
 def _axes(rows: Sequence[tuple[int, int, float, float]]) -> Axes:
-    errors = [max(error, SMALLEST_ERROR) for _, _, error, _ in rows] or [1.0]
+    errors = [min(max(error, SMALLEST_ERROR), LARGEST_ERROR) for _, _, error, _ in rows] or [1.0]
     bounds = sorted(bound for *_, bound in rows if 0 < bound < math.inf) or [1.0]
     low = math.floor(math.log10(min(errors)))
     usual = bounds[len(bounds) // 2]  # bounds where terms cancel go to the largest float: an arrow says so
@@ -170,7 +176,7 @@ def _log_frame(axes: Axes) -> Iterator[Markup]:
         x = axes.x(2**exponent)
         yield line(x, 132, x, 136, "axis")
         yield text(x, 147, f"{2**exponent:,}" if exponent < 14 else f"2{_power(exponent)}")
-    yield text(354, 157, "classes C", "end")
+    yield text(354, 147, "C", "end")
 
 
 def _marks(row: tuple[int, int, float, float], axes: Axes) -> Iterator[Markup]:

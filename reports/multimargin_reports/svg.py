@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from multimargin_reports.text import bounded
 
 LONGEST = 60  # characters of one label
+MINUS = "\N{MINUS SIGN}"
 
 
 def element(name: str, *content: Markup | str, **attributes: Any) -> Markup:
@@ -17,7 +18,7 @@ def element(name: str, *content: Markup | str, **attributes: Any) -> Markup:
     given = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
     words = "".join(f' {key}="{escape(_short(value))}"' for key, value in given.items())
     inside = Markup("").join(escape(part) for part in content)
-    return Markup(f"<{name}{words}>{inside}</{name}>" if inside else f"<{name}{words}/>")  # noqa: S704
+    return Markup(f"<{name}{words}>{inside}</{name}>" if inside else f"<{name}{words}/>")
 
 
 def _short(value: Any) -> str:
@@ -38,8 +39,9 @@ def text(x: float, y: float, words: str, anchor: str = "middle", class_: str | N
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     """Return a straight line."""
-    return element("path", d=f"M{_short(float(x1))} {_short(float(y1))}L{_short(float(x2))} {_short(float(y2))}",
-                   class_=class_)
+    return element(
+        "path", d=f"M{_short(float(x1))} {_short(float(y1))}L{_short(float(x2))} {_short(float(y2))}", class_=class_
+    )
 
 
 def box(x: float, y: float, width: float, height: float, class_: str, rx: int | None = None) -> Markup:

@@ -10,19 +10,19 @@
   const links = all(".grid .clause a");
   const panelOf = (link) => link.closest("tr").nextElementSibling;
   const close = (panel) => {
-    panel.classList.remove("open");
+    panel.classList.remove("open", "one");
     all(".current", panel).forEach((item) => item.classList.remove("current"));
     all("a", panel.previousElementSibling).forEach((link) => link.setAttribute("aria-expanded", "false"));
   };
-  const open = (link, move) => {
+  const open = (link) => {
     const panel = panelOf(link);
     close(panel);
     panel.classList.add("open");
     link.setAttribute("aria-expanded", "true");
     const target = byId(link.hash.slice(1));
+    panel.classList.toggle("one", target !== panel); // a cell shows its dtype, a name shows all
     if (target !== panel) target.classList.add("current");
     opener = link;
-    if (move) target.scrollIntoView({ block: "nearest" });
   };
   for (const link of links) {
     link.setAttribute("role", "button");
@@ -34,7 +34,7 @@
     link.addEventListener("click", (event) => {
       event.preventDefault();
       if (link.getAttribute("aria-expanded") === "true") { close(panelOf(link)); return; }
-      open(link, true);
+      open(link);
       hash(link.hash);
     });
   }
@@ -52,7 +52,7 @@
     if (!target) return;
     const panel = target.closest("tr.panel");
     const link = panel && links.find((each) => each.hash === location.hash);
-    if (link) { show(true); open(link, false); }
+    if (link) { show(true); open(link); }
     const details = target.closest("details");
     if (details) details.open = true;
     if (panel || details) target.scrollIntoView({ block: "start" });
@@ -68,7 +68,7 @@
   const texts = new Map(clauses.map((row) => [row, (row.textContent + " " + row.nextElementSibling.textContent).toLowerCase()]));
   const show = (everything) => {
     if (!form) return;
-    if (everything) form.reset();
+    if (everything) { byId("filter").value = ""; form.elements.kind.value = ""; }
     const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
     const kind = form.elements.kind.value;
     let count = 0;
@@ -77,8 +77,10 @@
       row.hidden = row.nextElementSibling.hidden = !kept;
       count += kept;
     }
-    all(".grid tbody").forEach((body) => { body.hidden = !body.querySelector("tr.clause:not([hidden])"); });
-    byId("found").textContent = `${count} of ${clauses.length} clauses`;
+    all(".grid tbody").forEach((body) => { // a group without clauses stays as a summary, unless words are looked for
+      body.hidden = words.length > 0 && !body.querySelector("tr.clause:not([hidden])");
+    });
+    byId("found").textContent = `${count} of ${clauses.length} clauses shown`;
   };
   if (form) {
     form.hidden = false;
