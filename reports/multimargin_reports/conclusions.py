@@ -129,7 +129,7 @@ def _judged(verdicts: Sequence[Verdict]) -> tuple[str, str]:
     if unknown:
         status = "not conformant"
         parts = [f"{_share(unknown, verdicts)} a MUST ({_clauses(unknown)})"]
-        parts += [f"{len(must) - len(unknown):,} more are known failures"] if len(must) > len(unknown) else []
+        parts += [_known(len(must) - len(unknown))] if len(must) > len(unknown) else []
     elif must:
         status = "known"
         parts = [f"{_share(must, verdicts)} a MUST, as was expected ({_clauses(must)})"]
@@ -141,6 +141,10 @@ def _judged(verdicts: Sequence[Verdict]) -> tuple[str, str]:
 
 def _share(failed: Sequence[Verdict], verdicts: Sequence[Verdict]) -> str:
     return f"{len(failed):,} of {counted(len(verdicts), 'check')} {'fails' if len(failed) == 1 else 'fail'}"
+
+
+def _known(count: int) -> str:
+    return "1 more is a known failure" if count == 1 else f"{count:,} more are known failures"
 
 
 def _fails(count: int) -> str:

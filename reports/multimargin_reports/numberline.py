@@ -89,10 +89,10 @@ def _words(got: Number, interval: tuple[Number, Number] | None, names: Sequence[
 
 def _distance(got: Number, interval: tuple[Number, Number] | None) -> str:
     """Return how far a finite result lies from a finite interval."""
-    if interval is None or isinstance(got, float):
+    if interval is None or isinstance(got, float) or interval[0] <= got <= interval[1]:
         return ""
     end = interval[0] if got < interval[0] else interval[1]
-    if isinstance(end, float) or got == end:
+    if isinstance(end, float):
         return ""
     try:
         size = f"{float(abs(got - end)):.3g}".replace("e+", "e")

@@ -68,12 +68,12 @@
   const texts = new Map(clauses.map((row) => [row, (row.textContent + " " + row.nextElementSibling.textContent).toLowerCase()]));
   const show = (everything) => {
     if (!form) return;
-    if (everything) { byId("filter").value = ""; form.elements.kind.value = ""; }
+    if (everything) { byId("filter").value = ""; form.elements.kind.value = "all"; }
     const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
     const kind = form.elements.kind.value;
     let count = 0;
     for (const row of clauses) {
-      const kept = words.every((word) => texts.get(row).includes(word)) && (!kind || row.dataset.kinds.split(" ").includes(kind));
+      const kept = words.every((word) => texts.get(row).includes(word)) && (kind === "all" || row.dataset.kinds.split(" ").includes(kind));
       row.hidden = row.nextElementSibling.hidden = !kept;
       count += kept;
     }
