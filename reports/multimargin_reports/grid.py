@@ -14,11 +14,11 @@ from multimargin_reports.text import bounded
 
 ORDER = ("float16", "bfloat16", "float32", "float64")
 MOST_CLAUSES = 300
-LISTED = 400_000  # bytes of listed checks in one page
+LISTED = 350_000  # bytes of listed checks in one page
 STEPS = (200, 50, 20, 10, 5, 2, 1)  # so many checks are listed under one message, the first that fits
 MESSAGES = (40, 40, 20, 10, 5, 2, 1)  # and so many messages in one cell
 LONGEST_MESSAGE, LONGEST_ID = 300, 120
-MARKUP = 60  # bytes around each listed text
+MARKUP = 320  # bytes of the page around the texts of one listing
 ADDRESS = re.compile(r" \[[^][]*\]$")  # what a message ends with: clause, case, backend
 ANCHOR = re.compile(r"[A-Z]{2,12}-\d{1,3}")
 WORST = ("error", "fail", "should", "known", "skip", "pass")  # the first that a cell has is what it is
@@ -57,7 +57,7 @@ class Listing:
     def cost(self) -> int:
         """About how many bytes of the page this takes."""
         texts = (self.message, *self.ids)
-        return sum(len(str(escape(text)).encode("utf-8", "replace")) + MARKUP for text in texts)
+        return MARKUP + sum(len(str(escape(text)).encode("utf-8", "replace")) + 1 for text in texts)
 
 
 @dataclass(frozen=True)

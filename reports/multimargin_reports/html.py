@@ -37,7 +37,7 @@ from multimargin_reports.plots import Plot, errors_by_classes, histogram, share_
 from multimargin_reports.text import bounded, bounded_lines, counted
 
 NAME, SHORT, WIDE, PROGRAM = 120, 300, 1000, 6000  # characters: of a name, a text, a message or command, a program
-FULL = 250_000  # bytes of causes that are shown in full
+FULL = 200_000  # bytes of causes that are shown in full
 OPEN = 1  # causes that are open at first
 LINKED = 5  # causes that are named at the top
 MOST_ROWS = 200  # of a table
@@ -62,7 +62,7 @@ KIND_WORDS = {
     "should": "fail a SHOULD",
     "known": "fail as expected",
     "skip": "skipped",
-    "error": "errors",
+    "error": "error",
 }
 ASKS = {
     "core": "losses",

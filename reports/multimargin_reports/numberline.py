@@ -18,7 +18,7 @@ LEFT, RIGHT = 30.0, 330.0
 BROKEN = 6  # a result further off than so many widths of the interval breaks the line
 GAP = 7.0  # a result outside is drawn at least so far outside
 SPECIAL = {"nan": "NaN", "inf": "+∞", "-inf": f"{MINUS}∞"}
-CHARACTER = 6.0  # width of one, in a label
+CHARACTER = 7.0  # width of one, in a label
 Number = Fraction | float  # exact where finite, a float where not
 
 
@@ -95,7 +95,7 @@ def _distance(got: Number, interval: tuple[Number, Number] | None) -> str:
     if isinstance(end, float):
         return ""
     try:
-        size = f"{float(abs(got - end)):.3g}".replace("e+", "e")
+        size = _text(abs(got - end), 3)
     except OverflowError:
         size = "more than the largest float"
     return f" It is {size} too {'small' if got < end else 'large'}."

@@ -143,7 +143,7 @@ def errors_by_classes(figures: Accuracy) -> Plot:
     words = _classes_words(rows)
     label = f"{figures.dtype} {figures.part}: largest error in ULP by number of classes, with the bound. {words}"
     parts = [*_log_frame(axes), *(part for row in rows for part in _marks(row, axes))]
-    table = [[f"{c:,}", f"{n:,}", f"{error:.3g}", f"{bound:.3g}"] for c, n, error, bound in rows]
+    table = [[f"{c:,}", f"{n:,}", _size(error), _size(bound)] for c, n, error, bound in rows]
     return Plot(drawing(WIDTH, 152, label, parts), words, table, ["C", "results", "largest error", "largest bound"])
 
 
@@ -161,7 +161,12 @@ def _classes_words(rows: Sequence[tuple[int, int, float, float]]) -> str:
     if not rows:
         return "No results."
     classes, _, error, bound = max(rows, key=lambda row: row[2])
-    return f"Largest error {error:.3g} ULP, at C = {classes:,}, where the largest bound is {bound:.3g} ULP."
+    return f"Largest error {_size(error)} ULP, at C = {classes:,}, where the largest bound is {_size(bound)} ULP."
+
+
+def _size(ulp: float) -> str:
+    """Return an error with three digits, in full where that is readable."""
+    return f"{ulp:,.0f}" if 100 <= ulp < 1e8 else f"{ulp:.3g}".replace("e+", "e")
 
 
 def _log_frame(axes: Axes) -> Iterator[Markup]:

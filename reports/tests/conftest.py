@@ -123,8 +123,9 @@ def large(verdicts: int, message: str = "") -> Report:
         made.append(verdict(id_, "fail", failure=failure(words)) if n % 2 else verdict(id_))
     failed = [v.id for v in made if v.status == "fail"]
     causes = tuple(Cause(f"cause {n}", tuple(failed[n::500])) for n in range(500))
+    figures = tuple(accuracy(dtype, part) for dtype in DTYPES for part in ("loss", "gradient"))
     sentences = {v.clause: "The loss MUST lie in its enclosure, " * 8 for v in made}
-    return report(*made, causes=causes, sentences=sentences, accuracy=(accuracy("float32", "loss"),))
+    return report(*made, causes=causes, sentences=sentences, accuracy=figures)
 
 
 @pytest.fixture(scope="session")
