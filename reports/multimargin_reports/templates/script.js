@@ -65,7 +65,8 @@
   // The filters: words anywhere in a clause or under it, and a kind of verdict.
   const form = document.querySelector(".filters");
   const clauses = all(".grid tr.clause");
-  const texts = new Map(clauses.map((row) => [row, (row.textContent + " " + row.nextElementSibling.textContent).toLowerCase()]));
+  const textOf = (row) => `${row.textContent} ${row.nextElementSibling.textContent}`.toLowerCase();
+  const texts = new Map(clauses.map((row) => [row, textOf(row)]));
   const show = (everything) => {
     if (!form) return;
     if (everything) { byId("filter").value = ""; form.elements.kind.value = "all"; }
@@ -73,7 +74,8 @@
     const kind = form.elements.kind.value;
     let count = 0;
     for (const row of clauses) {
-      const kept = words.every((word) => texts.get(row).includes(word)) && (kind === "all" || row.dataset.kinds.split(" ").includes(kind));
+      const found = words.every((word) => texts.get(row).includes(word));
+      const kept = found && (kind === "all" || row.dataset.kinds.split(" ").includes(kind));
       row.hidden = row.nextElementSibling.hidden = !kept;
       count += kept;
     }
