@@ -6,7 +6,7 @@ import fnmatch
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import EXAMPLES, Generated, Item, Scope
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
-from multimargin_conformance.environment import environment
+from multimargin_conformance.environment import environment as environment_of
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
 from multimargin_conformance.isolation import Limits, started
 from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
+from multimargin_conformance.recording import Recorder
 from multimargin_conformance.session import Result, Session, Settled, result_of
 from multimargin_conformance.shard_causes import leads
 from multimargin_conformance.sharding import Shard, record, shard_of, share
@@ -33,6 +34,7 @@ from multimargin_conformance.verdicts import backend_data, behaviour, halves, ve
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.rejection import rejecting_clause
 from multimargin_reports import Report, Verdict
+from multimargin_reports.logfile import LogWriter
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +66,7 @@ def check(
     shard: str = "",
     examples: int = EXAMPLES,
     huge: bool = False,
+    log: Path | str | None = None,
 ) -> Report:
     """Check an implementation and return the report; never raises for what a live backend does.
 
@@ -73,7 +76,8 @@ def check(
     process of its own (None: whatever is named by a string); limits: what that process may take.
     expected_failures: a file of known failures (expectations.py): they keep their verdicts, and do not count for
     report.as_expected. shard: part i/n of the run, for multimargin merge. seed, examples: of generated calls, so many
-    of each property; huge: sizes that the oracle cannot reach too.
+    of each property; huge: sizes that the oracle cannot reach too. log: a file to write what the backend answers to
+    while the run goes on (report.jsonl), so that `multimargin judge` can judge it again.
     Raises ValueError for an unknown profile, dtype or limit, a wrong file of expected failures, or a live object with
     isolate=True; UnknownBackend or BackendNotStarted where a string does not lead to a backend.
     """
@@ -91,8 +95,15 @@ def check(
         places = share(planned, part) if part else range(len(planned))
         items = [planned[place] for place in places]
         began = time.perf_counter()
-        session = Session(under_test, caller=caller)
-        ran, complete = _run(items, session, fail_fast, progress, entries)
+        recorder = Recorder(caller) if log is not None else None
+        session = Session(under_test, caller=recorder or caller)
+        environment = environment_of(under_test)
+        head = {"profile": found.name, "planned": len(items), "scope": _scope_data(scope), "environment": environment}
+        head |= {"backend": backend_data(under_test), "features": sorted(caller.features)}
+        writer = LogWriter(Path(log), head) if log is not None else None
+        with writer or nullcontext():
+            ran, complete = _run(items, session, fail_fast, progress, entries, _noted(writer, recorder))
+        session.caller = caller
         diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
     verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
     own = {each.item.id: each.verdict.failure for each in ran if each.item.id in diagnosis.marks}
@@ -102,7 +113,7 @@ def check(
     figures = accuracy(session.samples) if not fail_fast else ()
     observed = [behaviour(*key, answers) for key, answers in session.answers.items()]
     narrow = [f"only checks {text!r}" for text in (select, clause) if text]
-    return Report(
+    report = Report(
         backend=backend_data(under_test),
         profile=profile,
         claim=", ".join([claim(found, under_test, scope.dtypes), *narrow]),
@@ -113,11 +124,31 @@ def check(
         causes=diagnosis.causes,
         sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
         complete=complete,
-        environment=environment(under_test),
+        environment=environment,
         options={"dtypes": list(scope.dtypes), **asdict(generated), "fail_fast": fail_fast, "only": list(only), **kept},
         duration_s=time.perf_counter() - began,
         stale=stale(entry_uses, verdicts) if not part else (),
     )
+    if writer is not None:
+        writer.end(report)
+    return report
+
+
+def _scope_data(scope: Scope) -> dict[str, Any]:
+    """Return what `rejudging` plans the same checks from, the backend's capabilities aside."""
+    return {
+        "dtypes": list(scope.dtypes),
+        "gradient": scope.gradient,
+        "operator": scope.operator,
+        **asdict(scope.generated),
+    }
+
+
+def _noted(writer: LogWriter | None, recorder: Recorder | None) -> Callable[[Verdict], None]:
+    """Return what is done with each verdict as soon as it is there."""
+    if writer is None or recorder is None:
+        return lambda _: None
+    return lambda verdict: writer.check(verdict, recorder.taken())
 
 
 def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:
@@ -129,7 +160,7 @@ def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:
         planned=0,
         verdicts=(),
         complete=False,
-        environment=environment(),
+        environment=environment_of(),
         not_started={"reason": str(error), "stderr": error.stderr},
     )
 
@@ -222,6 +253,7 @@ def _run(
     fail_fast: bool,
     progress: Progress | None,
     entries: Sequence[Entry] = (),
+    noted: Callable[[Verdict], None] = lambda _: None,
 ) -> tuple[list[Ran], bool]:
     """Run the items in order; return what they found, and False when the user interrupted the run."""
     ran: list[Ran] = []
@@ -235,6 +267,7 @@ def _run(
                 stopped, complete = "not run: interrupted", False
                 result = Result("skip", reason=stopped)
             ran.append(Ran(item, result, marked(verdict_of(item, result, session.subject), entries)))
+            noted(ran[-1].verdict)
             if fail_fast and result.status == "fail" and not ran[-1].verdict.known:
                 stopped = "not run: an earlier check failed"
             if progress:

@@ -63,7 +63,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "clauses": {v.clause: _clause_to_json(report, v) for v in report.verdicts},
         "stale": list(report.stale),
         **({"not_started": dict(report.not_started)} if report.not_started else {}),
-        "verdicts": _short_ids([_verdict_to_json(v, report.backend) for v in report.verdicts]),
+        "verdicts": _short_ids([verdict_data(v, report.backend) for v in report.verdicts]),
     }
 
 
@@ -105,7 +105,8 @@ def _cause_to_json(cause: Cause) -> dict[str, Any]:
     return {"title": cause.title, "verdicts": list(cause.verdicts), "equals": [list(pair) for pair in cause.equals]}
 
 
-def _verdict_to_json(verdict: Verdict, backend: Mapping[str, Any]) -> dict[str, Any] | str:
+def verdict_data(verdict: Verdict, backend: Mapping[str, Any]) -> dict[str, Any] | str:
+    """Return a verdict as JSON data: its id alone where it passed. backend: as in Report.backend."""
     usual = _passed(verdict.id, verdict.title, verdict.level)
     if usual == verdict:
         return verdict.id
@@ -213,12 +214,13 @@ def read(path: Path) -> Report:
         raise ReportFileError(f"{path} has {path.stat().st_size} bytes, but should have at most {LARGEST_FILE}")
     try:
         text = path.read_text(encoding="utf-8")
-        return from_json(json.loads(text, parse_float=_finite, parse_constant=_finite))
+        return from_json(json.loads(text, parse_float=finite, parse_constant=finite))
     except (ValueError, RecursionError) as error:
         raise ReportFileError(f"{path}: {error}") from error
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
+    """Return a number of a JSON file. Raises ValueError for NaN and infinities, which JSON has not."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is not a finite number")
     return number
