@@ -6,14 +6,16 @@ import base64
 import hashlib
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from multimargin_conformance.backend import Subject
 from multimargin_conformance.calling import Arrays, Call, Caller
+from multimargin_conformance.checks.item import Scope
 from multimargin_conformance.isolation.wire import RESULT_DTYPES, dtype_name
 from multimargin_conformance.outcome import (
     Crashed,
@@ -26,6 +28,9 @@ from multimargin_conformance.outcome import (
     Unsupported,
 )
 from multimargin_conformance.session import Result, Settled
+from multimargin_conformance.verdicts import backend_data
+from multimargin_reports import Verdict
+from multimargin_reports.logfile import LogWriter
 
 SHORT = 64  # bytes of a result that are written as hexadecimal digits
 LEVEL = 1  # of compression: results are written while the backend waits
@@ -226,3 +231,20 @@ class Recorder:
     def _settled(self, result: Result) -> None:
         message = result.finding.message if result.finding else result.reason
         self._events.append({"event": "settled", "status": result.status, "message": message})
+
+
+def log_head(under_test: Subject, scope: Scope, features: frozenset[str]) -> dict[str, Any]:
+    """Return what a log says before the run: what `rejudging` plans the same checks from."""
+    checked = {"dtypes": list(scope.dtypes), "gradient": scope.gradient, "operator": scope.operator}
+    return {
+        "backend": backend_data(under_test),
+        "scope": {**checked, **asdict(scope.generated)},
+        "features": sorted(features),
+    }
+
+
+def noted(writer: LogWriter | None, recorder: Recorder | None) -> Callable[[Verdict], None]:
+    """Return what is done with each verdict as soon as it is there: written down, where there is a log."""
+    if writer is None or recorder is None:
+        return lambda _: None
+    return lambda verdict: writer.check(verdict, recorder.taken())

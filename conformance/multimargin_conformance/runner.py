@@ -16,6 +16,7 @@ import numpy as np
 import multimargin_vectors
 from multimargin_conformance.accuracy import accuracy, errors_by_group
 from multimargin_conformance.backend import UNKNOWN, BackendNotStarted, Subject
+from multimargin_conformance.calling import InProcess
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narrowed
 from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
@@ -26,10 +27,11 @@ from multimargin_conformance.environment import environment as environment_of
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
 from multimargin_conformance.isolation import Limits, started
 from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
-from multimargin_conformance.recording import Recorder
+from multimargin_conformance.recording import Recorder, log_head, noted
 from multimargin_conformance.session import Result, Session, Settled, result_of
 from multimargin_conformance.shard_causes import leads
 from multimargin_conformance.sharding import Shard, record, shard_of, share
+from multimargin_conformance.timing import timed
 from multimargin_conformance.verdicts import backend_data, behaviour, halves, verdict_of
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.rejection import rejecting_clause
@@ -98,12 +100,17 @@ def check(
         recorder = Recorder(caller) if log is not None else None
         session = Session(under_test, caller=recorder or caller)
         environment = environment_of(under_test)
-        head = {"profile": found.name, "planned": len(items), "scope": _scope_data(scope), "environment": environment}
-        head |= {"backend": backend_data(under_test), "features": sorted(caller.features)}
-        writer = LogWriter(Path(log), head) if log is not None else None
+        writer = None
+        if log is not None:
+            head = {"profile": found.name, "planned": len(items), "environment": environment}
+            writer = LogWriter(Path(log), {**head, **log_head(under_test, scope, caller.features)})
         with writer or nullcontext():
-            ran, complete = _run(items, session, fail_fast, progress, entries, _noted(writer, recorder))
+            ran, complete = _run(items, session, fail_fast, progress, entries, noted(writer, recorder))
         session.caller = caller
+        isolated = not isinstance(caller, InProcess)
+        usual = complete and not (fail_fast or part or select or clause)
+        with quiet():
+            timing = timed(session, scope) if usual else ()
         diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
     verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
     own = {each.item.id: each.verdict.failure for each in ran if each.item.id in diagnosis.marks}
@@ -125,30 +132,21 @@ def check(
         sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
         complete=complete,
         environment=environment,
-        options={"dtypes": list(scope.dtypes), **asdict(generated), "fail_fast": fail_fast, "only": list(only), **kept},
+        options={
+            "dtypes": list(scope.dtypes),
+            **asdict(generated),
+            "fail_fast": fail_fast,
+            "only": list(only),
+            "isolated": isolated,
+            **kept,
+        },
         duration_s=time.perf_counter() - began,
+        timing=timing,
         stale=stale(entry_uses, verdicts) if not part else (),
     )
     if writer is not None:
         writer.end(report)
     return report
-
-
-def _scope_data(scope: Scope) -> dict[str, Any]:
-    """Return what `rejudging` plans the same checks from, the backend's capabilities aside."""
-    return {
-        "dtypes": list(scope.dtypes),
-        "gradient": scope.gradient,
-        "operator": scope.operator,
-        **asdict(scope.generated),
-    }
-
-
-def _noted(writer: LogWriter | None, recorder: Recorder | None) -> Callable[[Verdict], None]:
-    """Return what is done with each verdict as soon as it is there."""
-    if writer is None or recorder is None:
-        return lambda _: None
-    return lambda verdict: writer.check(verdict, recorder.taken())
 
 
 def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:

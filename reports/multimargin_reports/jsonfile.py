@@ -55,6 +55,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "complete": report.complete,
         "counts": {"planned": report.planned, **report.counts},
         "duration_s": round(report.duration_s, 3),
+        **({"timing_s": [round(seconds, 6) for seconds in report.timing]} if report.timing else {}),
         "environment": dict(report.environment),
         "options": dict(report.options),
         "behaviours": [{**asdict(b), "answers": list(b.answers)} for b in report.behaviours],
@@ -154,6 +155,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         environment=data["environment"],
         options=data["options"],
         duration_s=data["duration_s"],
+        timing=tuple(data.get("timing_s", ())),
         stale=tuple(data.get("stale", ())),
         not_started=data.get("not_started", {}),
     )
