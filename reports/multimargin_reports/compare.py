@@ -16,7 +16,6 @@ from multimargin_reports.model import Accuracy, Behaviour, Report, Verdict
 CLASSES = ("correctly rounded", "within 1 ULP", "widened", "in-dtype")  # of accuracy, from the best
 SAME_MACHINE = ("machine", "cpu", "cpus", "gpu")
 SAME_RUN = ("dtypes", "seed", "examples", "huge", "only")
-MOST_MESSAGES = 1  # of one clause and part, in full
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,16 @@ def _verdicts(old: Report, new: Report) -> Iterator[Change]:
     before = {v.id: v for v in old.verdicts}
     fails = [v for v in new.verdicts if _fails(v)]
     known = [v for v in fails if v.id in before]
-    yield from _grouped("newly failing", (v for v in known if not _fails(before[v.id])), regression=True)
-    yield from _grouped("failing, not in the old report", (v for v in fails if v.id not in before), regression=True)
+    yield from _grouped("newly failing", (v for v in known if not _fails(before[v.id])), new, regression=True)
+    yield from _grouped(
+        "failing, not in the old report", (v for v in fails if v.id not in before), new, regression=True
+    )
     after = {v.id: v for v in new.verdicts}
     fixed = [v for v in old.verdicts if _fails(v) and v.id in after and after[v.id].status == "pass"]
-    yield from _grouped("newly passing", fixed, regression=False)
+    yield from _grouped("newly passing", fixed, old, regression=False)
     gone = [v for v in old.verdicts if v.status != "skip" and (v.id not in after or after[v.id].status == "skip")]
     same = _same_run(old, new)
-    yield from _grouped("no longer checked", gone, regression=same)
+    yield from _grouped("no longer checked", gone, old, regression=same)
 
 
 def _fails(verdict: Verdict) -> bool:
@@ -93,16 +94,18 @@ def _same_run(old: Report, new: Report) -> bool:
     return versions and options and (old.profile, old.claim) == (new.profile, new.claim)
 
 
-def _grouped(kind: str, verdicts: Iterable[Verdict], *, regression: bool) -> Iterator[Change]:
-    """Yield one change a clause: how many checks, in which dtypes, and the first one."""
-    clauses: dict[str, list[Verdict]] = {}
+def _grouped(kind: str, verdicts: Iterable[Verdict], report: Report, *, regression: bool) -> Iterator[Change]:
+    """Yield one change a cause of the report that the verdicts are of, or a clause: how many checks, and the first."""
+    causes = {id_: cause.title for cause in report.causes for id_ in cause.verdicts}
+    groups: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
-        clauses.setdefault(verdict.label, []).append(verdict)
-    for label, some in clauses.items():
+        groups.setdefault(causes.get(verdict.id, verdict.label), []).append(verdict)
+    for title, some in groups.items():
         dtypes = ", ".join(dict.fromkeys(v.dtype for v in some))
+        clauses = ", ".join(dict.fromkeys(v.clause for v in some))
         checks = "1 check" if len(some) == 1 else f"{len(some)} checks"
         first = next((v for v in some if v.failure), some[0])
-        text = f"{one_line(label)}: {checks} ({dtypes}), such as {one_line(first.id)}"
+        text = f"{one_line(title)}: {checks} of {clauses} ({dtypes}), such as {one_line(first.id)}"
         if first.failure and kind != "newly passing":
             text += f"\n  {one_line(first.failure.message)}"
         yield Change(kind, text, regression)
@@ -110,11 +113,14 @@ def _grouped(kind: str, verdicts: Iterable[Verdict], *, regression: bool) -> Ite
 
 def _behaviours(old: Report, new: Report) -> Iterator[Change]:
     before = {_key(b): b for b in old.behaviours}
+    changed: dict[tuple[str, ...], list[str]] = {}
     for b in new.behaviours:
         was = before.get(_key(b))
         if was is not None and set(was.answers) != set(b.answers):
-            text = f"{b.clause} {one_line(b.name)}, {b.part}, {b.dtype}: {_answers(was)} -> {_answers(b)}"
-            yield Change("changed behaviour", text, regression=True)
+            changed.setdefault((b.clause, b.name, b.part, _answers(was), _answers(b)), []).append(b.dtype)
+    for (clause, name, part, was_text, text), dtypes in changed.items():
+        words = f"{clause} {one_line(name)}, {part} ({', '.join(dtypes)}): {was_text} -> {text}"
+        yield Change("changed behaviour", words, regression=True)
 
 
 def _key(b: Behaviour) -> tuple[str, str, str, str]:

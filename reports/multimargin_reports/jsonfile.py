@@ -198,12 +198,17 @@ def _verdict_from_json(
     return replace(usual, title=title, level=level, status=data["status"], failure=failure, **said)
 
 
-def write(report: Report, path: Path) -> None:
-    """Write a report file: one verdict a line, and one line for everything else that it says of one kind."""
+def render(report: Report) -> str:
+    """Return the text of a report file: one verdict a line, and one line for everything else of one kind."""
     data = to_json(report)
     verdicts = ",\n".join(_compact(v) for v in data.pop("verdicts"))
     head = "".join(f'"{key}": {_compact(value)},\n' for key, value in data.items())
-    path.write_text(f'{{\n{head}"verdicts": [\n{verdicts}\n]}}\n', encoding="utf-8")
+    return f'{{\n{head}"verdicts": [\n{verdicts}\n]}}\n'
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a report file."""
+    path.write_text(render(report), encoding="utf-8")
 
 
 def _compact(data: Any) -> str:

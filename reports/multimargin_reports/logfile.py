@@ -24,6 +24,7 @@ from multimargin_reports.model import Report, Verdict
 FORMAT, VERSION = "multimargin-log", 1
 LARGEST_FILE = 4 << 30  # bytes
 LARGEST_LINE = 256 << 20
+OWN = ("format", "version", "planned")  # of one log's head
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class LogWriter:
 
     def copy(self, line: Mapping[str, Any]) -> None:
         """Write a check's line of another log of the same run."""
-        self._written[line["id"]] = _text({key: value for key, value in line.items() if key != "calls"})
+        self._written[line["id"]] = _text(_bare(line))
         self._line(line)
 
     def end(self, report: Report) -> None:
@@ -90,6 +91,34 @@ class LogWriter:
         self._file.flush()
 
 
+def joined(path: Path, report: Report, parts: Sequence[Path]) -> None:
+    """Write the log of a whole run out of those of its parts, one part after another."""
+    before = 0  # answers whose bytes stand in the log so far
+    logs = [read_log(part) for part in parts]
+    with LogWriter(path, {k: v for k, v in logs[0].head.items() if k not in OWN} | {"planned": report.planned}) as all_:
+        for log in logs:
+            with_bytes = 0
+            for line in log.checks():
+                for answer in _answers(line.get("calls", [])):
+                    with_bytes += "zlib" in answer
+                    if "same" in answer:
+                        answer["same"] += before
+                all_.copy(line)
+            before += with_bytes
+    all_.end(report)
+
+
+def _answers(events: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for event in events:
+        yield from ([event["answer"]] if "answer" in event else [])
+        yield from (answer for some in event.get("answers", []) for answer in some)
+
+
+def _bare(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a check's line without its calls."""
+    return {key: value for key, value in line.items() if key != "calls"}
+
+
 def _text(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False)
 
@@ -108,7 +137,7 @@ def read_log(path: Path) -> Log:
         kind = "footer" if "end" in data else "check"
         if footer:
             raise ReportFileError(f"{path}: line {number}: something follows the footer")
-        bare = {key: value for key, value in data.items() if key != "calls"}  # who reads those, looks at them
+        bare = _bare(data)  # who reads the calls, looks at them
         _validate(bare, kind, f"{path}: line {number}")
         if kind == "footer":
             footer = data
