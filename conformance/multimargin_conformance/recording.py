@@ -125,20 +125,23 @@ class Reading:
         return Returned(np.frombuffer(raw, dtype=dtype.newbyteorder("<")).astype(dtype).reshape(shape))
 
     def _bytes(self, data: Mapping[str, Any], size: int) -> bytes:
+        if "zlib" not in data:
+            return self._short_or_known(data)
+        self._known.append(b"")  # it has its number, whatever becomes of it
         if size > LARGEST:
             raise Unrecorded(f"a result of {size} bytes, but at most {LARGEST} are read")
         try:
-            if "hex" in data:
-                return bytes.fromhex(str(data["hex"]))
-            if "same" in data:
-                known: bytes = self._known[data["same"]]
-                return known
             packed = base64.b64decode(data["zlib"], validate=True)
-            raw = zlib.decompressobj().decompress(packed, size + 1)
-        except (KeyError, IndexError, TypeError, ValueError, zlib.error) as error:
+            self._known[-1] = zlib.decompressobj().decompress(packed, size + 1)
+        except (TypeError, ValueError, zlib.error) as error:
             raise Unrecorded(f"a result whose bytes cannot be read: {type(error).__name__}: {error}") from error
-        self._known.append(raw)
-        return raw
+        return self._known[-1]
+
+    def _short_or_known(self, data: Mapping[str, Any]) -> bytes:
+        try:
+            return self._known[data["same"]] if "same" in data else bytes.fromhex(data["hex"])
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise Unrecorded(f"a result whose bytes cannot be read: {type(error).__name__}: {error}") from error
 
 
 def call_name(call: Call) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -57,17 +58,11 @@ class Recorded:
         self._next = 0
 
     def begin(self, events: Sequence[Event]) -> None:
-        """Answer from these events from now on; answers that nobody asked for are read all the same."""
-        self.rest()
+        """Answer from these events from now on; answers that nobody asked for are read, since others refer to them."""
+        for event in self._events[self._next :]:
+            with suppress(Unrecorded):
+                self._read(event)
         self._events, self._next = list(events), 0
-
-    def rest(self) -> int:
-        """Read what is left of a check's events, and return how many there were."""
-        left = self._events[self._next :]
-        for event in left:
-            self._read(event)
-        self._next = len(self._events)
-        return len(left)
 
     def call(self, call: Call) -> Observation:
         """Return what the call was answered with."""
@@ -124,8 +119,8 @@ class Recorded:
         if self._next >= len(self._events):
             raise Unrecorded("a call that was not made then")
         event = self._events[self._next]
-        found = self._read(event)
         self._next += 1
+        found = self._read(event)
         if event.get("event") == "settled":
             message = str(event.get("message"))
             status = str(event.get("status"))
