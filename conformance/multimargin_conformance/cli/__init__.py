@@ -23,6 +23,7 @@ COMMANDS = {  # name: module and attribute
     "render": "formats:render",
     "judge": "judge:judge",
     "diff": "diff:diff",
+    "matrix": "matrix:matrix",
     "scaffold": "scaffold:scaffold",
     "backends": "listing:backends",
     "clauses": "listing:clauses",
