@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any] | None]
 ARGUMENTS = {"loss": ("input", "target", "weight"), "gradient": ("grad_output", "input", "target", "weight")}
+SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter: short, so that calls interleave
 FEATURES = frozenset({"digests", "held", "layouts", "threads", "types"})  # of the protocol; "memory": the same process
 T = TypeVar("T")
 
@@ -74,8 +78,8 @@ class Caller(Protocol):
     def write(self, arrays: Arrays) -> None:
         """Let what was written into arrays that were handed over reach the backend's memory."""
 
-    def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]] | None:
-        """Make the calls from several threads; return what was seen, by call; None: the check has to do it."""
+    def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]]:
+        """Make the calls from several threads, each of them `rounds` times; return what was seen, by call."""
 
     def ahead(self, items: Sequence[T]) -> Iterable[T]:
         """Yield a run's items, in order, each when it is about to run; one run begins after another's end."""
@@ -123,9 +127,19 @@ class InProcess:
     def write(self, arrays: Arrays) -> None:
         """Do nothing: the backend had the arrays themselves."""
 
-    def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]] | None:  # noqa: ARG002
-        """Return None."""
-        return None
+    def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]]:
+        """Make every call in turn, each thread beginning elsewhere."""
+        seen: list[list[Observation]] = [[] for _ in calls]
+
+        def work(offset: int) -> None:
+            with np.errstate(all="ignore"):  # the caller's settings do not reach a new thread
+                for step in range(rounds * len(calls) // threads):
+                    place = (step + offset * len(calls) // threads) % len(calls)
+                    seen[place].append(self.call(Call(calls[place].part, calls[place].case)))
+
+        with _switching_often(), ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(threads)))
+        return seen
 
     def ahead(self, items: Sequence[T]) -> Iterator[T]:
         """Yield the items."""
@@ -141,3 +155,13 @@ class InProcess:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+@contextmanager
+def _switching_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

@@ -29,7 +29,7 @@ def environment(under_test: Subject | None = None) -> dict[str, Any]:
     found = {
         "multimargin": distribution_version("multimargin"),
         "revision": revision(Path(__file__).parent),
-        "code_revision": revision(code_folder(under_test.spec)) if under_test is not None and under_test.spec else "",
+        "code_revision": code_revision(under_test.spec) if under_test is not None else "",
         "framework": under_test.framework if under_test is not None else "",
         "vectors_sha256": multimargin_vectors.store.manifest_sha256(),
         "python": platform.python_version(),
@@ -44,12 +44,13 @@ def environment(under_test: Subject | None = None) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in ("", None, UNKNOWN)}
 
 
-def code_folder(spec: str) -> Path:
-    """Return the folder of the code that a backend's name leads to: a file's, or the current one for a module."""
-    kind, _, rest = spec.partition(":")
-    name = rest.split(" ")[0] if kind == "cmd" else rest.rpartition(":")[0]
-    path = Path(name)
-    return path.resolve().parent if kind in ("cmd", "py", "torch", "jax") and path.is_file() else Path.cwd()
+def code_revision(spec: str) -> str:
+    """Return the revision of the code that a backend's name leads to: of a file's folder, or the current one."""
+    kind, colon, rest = spec.partition(":")
+    if not colon:
+        return ""  # a shipped adapter, or a live object
+    path = Path(rest.split(" ")[0] if kind == "cmd" else rest.rpartition(":")[0])
+    return revision(path.resolve().parent if path.is_file() else Path.cwd())
 
 
 @cache

@@ -6,7 +6,7 @@ import fnmatch
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,27 @@ import numpy as np
 import multimargin_vectors
 from multimargin_conformance.accuracy import accuracy, errors_by_group
 from multimargin_conformance.backend import UNKNOWN, BackendNotStarted, Subject
+from multimargin_conformance.calling import InProcess
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narrowed
 from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import EXAMPLES, Generated, Item, Scope
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
-from multimargin_conformance.environment import environment
+from multimargin_conformance.environment import environment as environment_of
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
 from multimargin_conformance.isolation import Limits, started
 from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
+from multimargin_conformance.recording import Recorder, log_head, noted
 from multimargin_conformance.session import Result, Session, Settled, result_of
 from multimargin_conformance.shard_causes import leads
 from multimargin_conformance.sharding import Shard, record, shard_of, share
+from multimargin_conformance.timing import timed
 from multimargin_conformance.verdicts import backend_data, behaviour, halves, verdict_of
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.rejection import rejecting_clause
 from multimargin_reports import Report, Verdict
+from multimargin_reports.logfile import LogWriter
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +68,7 @@ def check(
     shard: str = "",
     examples: int = EXAMPLES,
     huge: bool = False,
+    log: Path | str | None = None,
 ) -> Report:
     """Check an implementation and return the report; never raises for what a live backend does.
 
@@ -73,7 +78,8 @@ def check(
     process of its own (None: whatever is named by a string); limits: what that process may take.
     expected_failures: a file of known failures (expectations.py): they keep their verdicts, and do not count for
     report.as_expected. shard: part i/n of the run, for multimargin merge. seed, examples: of generated calls, so many
-    of each property; huge: sizes that the oracle cannot reach too.
+    of each property; huge: sizes that the oracle cannot reach too. log: a file to write what the backend answers to
+    while the run goes on (report.jsonl), so that `multimargin judge` can judge it again.
     Raises ValueError for an unknown profile, dtype or limit, a wrong file of expected failures, or a live object with
     isolate=True; UnknownBackend or BackendNotStarted where a string does not lead to a backend.
     """
@@ -91,8 +97,20 @@ def check(
         places = share(planned, part) if part else range(len(planned))
         items = [planned[place] for place in places]
         began = time.perf_counter()
-        session = Session(under_test, caller=caller)
-        ran, complete = _run(items, session, fail_fast, progress, entries)
+        recorder = Recorder(caller) if log is not None else None
+        session = Session(under_test, caller=recorder or caller)
+        environment = environment_of(under_test)
+        writer = None
+        if log is not None:
+            head = {"profile": found.name, "planned": len(items), "environment": environment}
+            writer = LogWriter(Path(log), {**head, **log_head(under_test, scope, caller.features)})
+        with writer or nullcontext():
+            ran, complete = _run(items, session, fail_fast, progress, entries, noted(writer, recorder))
+        session.caller = caller
+        isolated = not isinstance(caller, InProcess)
+        usual = complete and not (fail_fast or part or select or clause)
+        with quiet():
+            timing = timed(session, scope) if usual else ()
         diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
     verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
     own = {each.item.id: each.verdict.failure for each in ran if each.item.id in diagnosis.marks}
@@ -102,7 +120,7 @@ def check(
     figures = accuracy(session.samples) if not fail_fast else ()
     observed = [behaviour(*key, answers) for key, answers in session.answers.items()]
     narrow = [f"only checks {text!r}" for text in (select, clause) if text]
-    return Report(
+    report = Report(
         backend=backend_data(under_test),
         profile=profile,
         claim=", ".join([claim(found, under_test, scope.dtypes), *narrow]),
@@ -113,11 +131,22 @@ def check(
         causes=diagnosis.causes,
         sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
         complete=complete,
-        environment=environment(under_test),
-        options={"dtypes": list(scope.dtypes), **asdict(generated), "fail_fast": fail_fast, "only": list(only), **kept},
+        environment=environment,
+        options={
+            "dtypes": list(scope.dtypes),
+            **asdict(generated),
+            "fail_fast": fail_fast,
+            "only": list(only),
+            "isolated": isolated,
+            **kept,
+        },
         duration_s=time.perf_counter() - began,
+        timing=timing,
         stale=stale(entry_uses, verdicts) if not part else (),
     )
+    if writer is not None:
+        writer.end(report)
+    return report
 
 
 def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:
@@ -129,7 +158,7 @@ def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:
         planned=0,
         verdicts=(),
         complete=False,
-        environment=environment(),
+        environment=environment_of(),
         not_started={"reason": str(error), "stderr": error.stderr},
     )
 
@@ -222,6 +251,7 @@ def _run(
     fail_fast: bool,
     progress: Progress | None,
     entries: Sequence[Entry] = (),
+    noted: Callable[[Verdict], None] = lambda _: None,
 ) -> tuple[list[Ran], bool]:
     """Run the items in order; return what they found, and False when the user interrupted the run."""
     ran: list[Ran] = []
@@ -235,6 +265,7 @@ def _run(
                 stopped, complete = "not run: interrupted", False
                 result = Result("skip", reason=stopped)
             ran.append(Ran(item, result, marked(verdict_of(item, result, session.subject), entries)))
+            noted(ran[-1].verdict)
             if fail_fast and result.status == "fail" and not ran[-1].verdict.known:
                 stopped = "not run: an earlier check failed"
             if progress:

@@ -41,6 +41,7 @@ FULL = 200_000  # bytes of causes that are shown in full
 OPEN = 1  # causes that are open at first
 LINKED = 5  # causes that are named at the top
 MOST_ROWS = 200  # of a table
+MOST_ROUNDS = 10  # of timing
 MOST_PLOTS = 8  # dtypes and parts that are plotted
 GLYPHS = {
     "pass": "✓",
@@ -288,8 +289,11 @@ def _run(report: Report) -> dict[str, Any]:
     capabilities = report.backend.get("capabilities")
     declared = dict(capabilities) if isinstance(capabilities, Mapping) else {}
     counts = {"planned": report.planned, "executed": len(report.verdicts), **report.counts}
+    times = [["duration", f"{report.duration_s:.1f} s"]]
+    if report.timing:
+        times.append(["rounds of a fixed set of calls", ", ".join(f"{s:.3g} s" for s in report.timing[:MOST_ROUNDS])])
     return {
-        "count_rows": [*([k, f"{v:,}"] for k, v in counts.items()), ["duration", f"{report.duration_s:.1f} s"]],
+        "count_rows": [*([k, f"{v:,}"] for k, v in counts.items()), *times],
         "capability_rows": _pairs({"spec": report.backend.get("spec") or "a live object", **declared}),
         "option_rows": _pairs({"profile": report.profile, "claim": report.claim, **report.options}),
         "environment_rows": _pairs(report.environment),

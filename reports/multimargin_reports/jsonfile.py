@@ -55,6 +55,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "complete": report.complete,
         "counts": {"planned": report.planned, **report.counts},
         "duration_s": round(report.duration_s, 3),
+        **({"timing_s": [round(seconds, 6) for seconds in report.timing]} if report.timing else {}),
         "environment": dict(report.environment),
         "options": dict(report.options),
         "behaviours": [{**asdict(b), "answers": list(b.answers)} for b in report.behaviours],
@@ -63,7 +64,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "clauses": {v.clause: _clause_to_json(report, v) for v in report.verdicts},
         "stale": list(report.stale),
         **({"not_started": dict(report.not_started)} if report.not_started else {}),
-        "verdicts": _short_ids([_verdict_to_json(v, report.backend) for v in report.verdicts]),
+        "verdicts": _short_ids([verdict_data(v, report.backend) for v in report.verdicts]),
     }
 
 
@@ -105,7 +106,8 @@ def _cause_to_json(cause: Cause) -> dict[str, Any]:
     return {"title": cause.title, "verdicts": list(cause.verdicts), "equals": [list(pair) for pair in cause.equals]}
 
 
-def _verdict_to_json(verdict: Verdict, backend: Mapping[str, Any]) -> dict[str, Any] | str:
+def verdict_data(verdict: Verdict, backend: Mapping[str, Any]) -> dict[str, Any] | str:
+    """Return a verdict as JSON data: its id alone where it passed. backend: as in Report.backend."""
     usual = _passed(verdict.id, verdict.title, verdict.level)
     if usual == verdict:
         return verdict.id
@@ -153,6 +155,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         environment=data["environment"],
         options=data["options"],
         duration_s=data["duration_s"],
+        timing=tuple(data.get("timing_s", ())),
         stale=tuple(data.get("stale", ())),
         not_started=data.get("not_started", {}),
     )
@@ -195,12 +198,17 @@ def _verdict_from_json(
     return replace(usual, title=title, level=level, status=data["status"], failure=failure, **said)
 
 
-def write(report: Report, path: Path) -> None:
-    """Write a report file: one verdict a line, and one line for everything else that it says of one kind."""
+def render(report: Report) -> str:
+    """Return the text of a report file: one verdict a line, and one line for everything else of one kind."""
     data = to_json(report)
     verdicts = ",\n".join(_compact(v) for v in data.pop("verdicts"))
     head = "".join(f'"{key}": {_compact(value)},\n' for key, value in data.items())
-    path.write_text(f'{{\n{head}"verdicts": [\n{verdicts}\n]}}\n', encoding="utf-8")
+    return f'{{\n{head}"verdicts": [\n{verdicts}\n]}}\n'
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a report file."""
+    path.write_text(render(report), encoding="utf-8")
 
 
 def _compact(data: Any) -> str:
@@ -213,12 +221,13 @@ def read(path: Path) -> Report:
         raise ReportFileError(f"{path} has {path.stat().st_size} bytes, but should have at most {LARGEST_FILE}")
     try:
         text = path.read_text(encoding="utf-8")
-        return from_json(json.loads(text, parse_float=_finite, parse_constant=_finite))
+        return from_json(json.loads(text, parse_float=finite, parse_constant=finite))
     except (ValueError, RecursionError) as error:
         raise ReportFileError(f"{path}: {error}") from error
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
+    """Return a number of a JSON file. Raises ValueError for NaN and infinities, which JSON has not."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is not a finite number")
     return number

@@ -118,8 +118,8 @@ class Report:
     """A whole run.
 
     causes: the failures, grouped. sentences: by clause id, what the specification says. stale: one line for each
-    expected failure that no longer fails. not_started: for a backend that could not be started, the reason and the end
-    of its stderr; such a report is incomplete.
+    expected failure that no longer fails. timing: seconds of each round of a fixed set of calls. not_started: for a
+    backend that could not be started, the reason and the end of its stderr; such a report is incomplete.
     """
 
     backend: Mapping[str, Any]
@@ -135,6 +135,7 @@ class Report:
     environment: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     duration_s: float = 0.0
+    timing: tuple[float, ...] = ()
     stale: tuple[str, ...] = ()
     not_started: Mapping[str, str] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ LEFT, RIGHT = 30.0, 330.0
 BROKEN = 6  # a result further off than so many widths of the interval breaks the line
 GAP = 7.0  # a result outside is drawn at least so far outside
 SPECIAL = {"nan": "NaN", "inf": "+∞", "-inf": f"{MINUS}∞"}
-CHARACTER = 7.0  # width of one, in a label
+CHARACTER = 8.0  # width of one, in a label
 Number = Fraction | float  # exact where finite, a float where not
 
 

@@ -90,6 +90,7 @@ def everything() -> Report:
         environment={"python": "3.11.2", "cpus": None, "count": 2},
         options={"dtypes": ["float32"], "seed": 7, "huge": False, "only": []},
         duration_s=1.5,
+        timing=(0.125, 0.25),
         stale=("entry 3 no longer fails",),
     )
 

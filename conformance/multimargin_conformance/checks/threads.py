@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-
-import numpy as np
 
 from multimargin_conformance import calling
 from multimargin_conformance.checks.item import Item, Scope
@@ -26,7 +21,6 @@ THREADS = 4
 ROUNDS = 8
 ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
 SINGLE = (1025,)  # likewise, without a batch
-SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter: short, so that calls interleave
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
 
@@ -61,43 +55,17 @@ def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope, part: str) -> li
 def _item(dtype: str, part: str, name: str, calls: list[Call]) -> Item:
     def run(session: Session) -> Result:
         session.needs("threads")
-        elsewhere = session.caller.threads([calling.Call(part, c.case) for c in calls], THREADS, ROUNDS)
-        if elsewhere is not None:
-            return result_of(_first_finding(calls, elsewhere, part))
-        with _switching_often(), ThreadPoolExecutor(THREADS) as pool:
-            findings = list(pool.map(lambda k: _thread(session, calls, part, k), range(THREADS)))
-        return result_of(next((f for f in findings if f), None))
+        seen = session.caller.threads([calling.Call(part, c.case) for c in calls], THREADS, ROUNDS)
+        return result_of(_first_finding(calls, seen, part))
 
     return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run, kind="threads")
 
 
 def _first_finding(calls: list[Call], seen: list[list[Observation]], part: str) -> Finding | None:
-    """Judge everything that a worker's own threads saw."""
+    """Judge everything that the threads saw."""
     for call, observations in zip(calls, seen, strict=True):
         why = f"{THREADS} threads call at once; {call.name}"
         for observation in observations:
             if finding := judge(part, observation, call.expected, why):
                 return finding
     return None
-
-
-def _thread(session: Session, calls: list[Call], part: str, offset: int) -> Finding | None:
-    """Make every call in turn, each thread beginning elsewhere."""
-    with np.errstate(all="ignore"):  # the caller's settings do not reach a new thread
-        for step in range(ROUNDS * len(calls) // THREADS):
-            call = calls[(step + offset * len(calls) // THREADS) % len(calls)]
-            observation = session.function(part)(call.case)
-            why = f"{THREADS} threads call at once; {call.name}"
-            if finding := judge(part, observation, call.expected, why):
-                return finding
-    return None
-
-
-@contextmanager
-def _switching_often() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)

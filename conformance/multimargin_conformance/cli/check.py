@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from multimargin_conformance.cli.base import CONFORMANT, INVALID, NOT_CONFORMANT, USAGE, Stop, progress, started
+from multimargin_conformance.cli.formats import opened, writers
 
 if TYPE_CHECKING:
     from multimargin_reports import Report
+
+LOG = "report.jsonl"
 
 
 @click.command()
@@ -45,18 +47,48 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="A TOML file of known failures; see multimargin update-expectations.",
 )
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Write report.json to this folder.")
-@click.option("--format", "formats", default="json", show_default=True, help="json or json,markdown, with --output.")
-def check(backend: str, output: Path | None, formats: str, dtypes: tuple[str, ...], **options: Any) -> None:
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An earlier report: status 0 where nothing is worse than in it.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write report.json and the log report.jsonl to this folder.",
+)
+@click.option(
+    "--format", "formats", default="json", show_default=True, help="With --output: json,html,junit,markdown,badge."
+)
+def check(
+    backend: str, output: Path | None, formats: str, baseline: Path | None, dtypes: tuple[str, ...], **options: Any
+) -> None:
     """Check BACKEND clause by clause.
 
     BACKEND is a shipped name (multimargin backends), py:module:attr, torch:module:attr or cmd:./adapter (PROTOCOL.md).
     """
     writers(formats)  # a format that is not there is said before the run, not after it
+    old = opened(baseline) if baseline is not None else None
     if output is not None:
         make(output)
-    report = started(lambda: _run_or_say_why(backend, {"dtypes": dtypes or None, **options}, output, formats))
-    sys.exit(finish(report, output, formats))
+    log = output / LOG if output is not None else None
+    options |= {"dtypes": dtypes or None, "log": None if log is None else str(log)}
+    report = started(lambda: _run_or_say_why(backend, options, output, formats))
+    status = finish(report, output, formats)
+    if log is not None and log.is_file():
+        click.echo(f"wrote {log}")
+    sys.exit(status if old is None else compared(old, report, status))
+
+
+def compared(old: Report, report: Report, status: int) -> int:
+    """Print what is different from the baseline; return the exit status."""
+    from multimargin_reports.compare import compare, render
+
+    found = compare(old, report)
+    click.echo(f"\n{render(found)}")
+    if found.reason:
+        return INVALID
+    return status if status == INVALID else NOT_CONFORMANT if found.regressions else CONFORMANT
 
 
 def _run_or_say_why(backend: str, options: dict[str, Any], output: Path | None, formats: str) -> Report:
@@ -86,8 +118,8 @@ def finish(report: Report, output: Path | None, formats: str = "json") -> int:
 def _write(report: Report, output: Path, formats: str) -> None:
     from multimargin_conformance import candidates
 
-    for name, write in writers(formats).items():
-        write(report, output / name)
+    for name, render in writers(formats).items():
+        (output / name).write_text(render(report), encoding="utf-8")
         click.echo(f"wrote {output / name}")
     if paths := candidates.write(report, output):
         click.echo(f"wrote {len(paths)} calls that failed to {paths[0].parent}: multimargin replay makes one again")
@@ -122,14 +154,3 @@ def make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Stop(f"--output {folder}: {error.strerror}", USAGE) from error
-
-
-def writers(formats: str) -> dict[str, Callable[[Report, Path], None]]:
-    """Return the files to write and what writes them; JSON always. Raises Stop for a format that is not there."""
-    from multimargin_reports import markdown, write
-
-    known = {"json": ("report.json", write), "markdown": ("report.md", markdown.write)}
-    chosen = ["json", *(name for name in formats.split(",") if name and name != "json")]
-    if unknown := [name for name in chosen if name not in known]:
-        raise Stop(f"--format {unknown[0]!r}, but should be out of {', '.join(known)}, separated by commas", USAGE)
-    return dict(known[name] for name in chosen)

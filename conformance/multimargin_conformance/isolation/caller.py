@@ -112,7 +112,7 @@ class WorkerCaller:
             texts = [array_text(a, name, "layouts" in self.features)[0] for a, name in known]
             self._ask("write", f'"arrays":[{",".join(texts)}]')
 
-    def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]] | None:
+    def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]]:
         """Let the process make the calls from several threads of its own."""
         self._allow()
         made = [run_text(call, self.features, {}) for call in calls]

@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from multimargin_conformance.backend import BackendNotStarted, UnknownBackend
@@ -15,6 +17,7 @@ from multimargin_conformance.sharding import merge
 from multimargin_conformance.worker.limits import limit
 from multimargin_reports import Report
 from multimargin_reports.jsonfile import from_json, to_json
+from multimargin_reports.logfile import joined
 
 MODULE = "multimargin_conformance.isolation.parallel"
 ERRORS: dict[str, type[Exception]] = {
@@ -30,14 +33,21 @@ def check_in_parallel(backend: str, jobs: int, options: Mapping[str, Any], limit
     Raises what check() raises.
     """
     given = {"backend": backend, **options, "limits": vars(limits or Limits())}
+    log = given.pop("log", None)
     parts: list[subprocess.Popen[bytes]] = []
-    try:
-        parts.extend(_part({**given, "shard": f"{number}/{jobs}"}) for number in range(1, jobs + 1))
-        return merge([_report(data) for data in _outputs(parts)])
-    finally:
-        for part in parts:
-            part.kill()
-            part.wait()
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [Path(folder) / f"{number}.jsonl" for number in range(1, jobs + 1)] if log else [None] * jobs
+        try:
+            for number, one in enumerate(logs, start=1):
+                parts.append(_part({**given, "shard": f"{number}/{jobs}", "log": None if one is None else str(one)}))
+            report = merge([_report(data) for data in _outputs(parts)])
+        finally:
+            for part in parts:
+                part.kill()
+                part.wait()
+        if log:
+            joined(Path(log), report, [one for one in logs if one is not None])
+    return report
 
 
 def _part(options: Mapping[str, Any]) -> subprocess.Popen[bytes]:
