@@ -1,7 +1,7 @@
 """Write every output and file that README.md shows again, from the real commands; --check compares instead.
 
 A part lies between `<!-- KIND ARGUMENTS -->` and `<!-- end -->`. KIND is one of
-file PATH; table PATH; diff OLD NEW; run [without=WORD,...] ARGUMENTS OF multimargin.
+file PATH; table PATH; section PATH TITLE; diff OLD NEW; run [without=WORD,...] ARGUMENTS OF multimargin.
 without leaves out the paragraphs of the output that start with these words and says so by a line "[...]".
 """
 
@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PART = re.compile(
-    r"(?P<start><!-- (?P<kind>file|table|diff|run) (?P<rest>.*?) -->\n)(?P<shown>.*?)(?P<end><!-- end -->)", re.S
+    r"(?P<start><!-- (?P<kind>file|table|section|diff|run) (?P<rest>.*?) -->\n)(?P<shown>.*?)(?P<end><!-- end -->)",
+    re.S,
 )
 
 
@@ -77,6 +78,14 @@ def table(path: str) -> str:
     return f"\n{(ROOT / path).read_text(encoding='utf-8')}\n"
 
 
+def section(path_and_title: str) -> str:
+    """Return what stands under one heading of a Markdown file."""
+    path, title = path_and_title.split(" ", 1)
+    text = (ROOT / path).read_text(encoding="utf-8")
+    (body,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    return f"\n{body.strip()}\n\n"
+
+
 def diff(paths: str) -> str:
     """Return the difference of two files as a code block."""
     old, new = paths.split()
@@ -107,7 +116,7 @@ def shortened(text: str, without: list[str]) -> str:
     return "\n\n".join(p for k, p in enumerate(kept) if p != "[...]" or kept[k - 1] != p)
 
 
-SHOW: dict[str, Callable[[str], str]] = {"file": file, "table": table, "diff": diff, "run": run}
+SHOW: dict[str, Callable[[str], str]] = {"file": file, "table": table, "section": section, "diff": diff, "run": run}
 
 if __name__ == "__main__":
     sys.exit(main())
