@@ -81,7 +81,7 @@ def test_a_wrong_one_fails_and_does_not_where_that_is_expected_or_the_baseline(s
     assert status == 1, text
     expected = tmp_path / "known.toml"
     expected.write_text(
-        '[[failure]]\nclause = "VALUE-7"\nowner = "me"\nlink = "https://example.org/1"\nreason = "known"\n', "utf-8"
+        '[[expected]]\nclause = "VALUE-7"\nowner = "me"\nlink = "https://example.org/1"\nreason = "known"\n', "utf-8"
     )
     assert checked(site, tmp_path, expected_failures="known.toml")[0] == 0
     shutil.move(tmp_path / "multimargin-report", tmp_path / "before")

@@ -62,6 +62,7 @@ def test_the_wheel_holds_the_data(wheel: list[str]) -> None:
     schemas = {name for name in wheel if name.endswith(".schema.json")}
     assert schemas == {
         "multimargin_vectors/vectors.schema.json",
+        "multimargin_reports/log.schema.json",
         "multimargin_reports/report.schema.json",
         "multimargin_conformance/protocol.schema.json",
     }
