@@ -70,7 +70,7 @@ def _verdicts(old: Report, new: Report) -> Iterator[Change]:
     before = {v.id: v for v in old.verdicts}
     fails = [v for v in new.verdicts if _fails(v)]
     known = [v for v in fails if v.id in before]
-    yield from _grouped("newly failing", (v for v in known if not _fails(before[v.id])), new, regression=True)
+    yield from _grouped("newly failing", (v for v in known if before[v.id].status != "fail"), new, regression=True)
     yield from _grouped(
         "failing, not in the old report", (v for v in fails if v.id not in before), new, regression=True
     )

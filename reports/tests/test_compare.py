@@ -110,6 +110,11 @@ def test_what_is_no_change(name: str) -> None:
     assert render(compare(OLD, NOTHING[name])).endswith("no regression")
 
 
+def test_what_failed_as_expected_does_not_newly_fail_without_the_expectation() -> None:
+    old = replace(OLD, verdicts=(verdict(0, "fail", known="#1"), *OLD.verdicts[1:]))
+    assert compare(old, replace(OLD, verdicts=(verdict(0, "fail"), *OLD.verdicts[1:]))).changes == ()
+
+
 @pytest.mark.parametrize("broken", [replace(OLD, complete=False), replace(OLD, planned=9), report()])
 def test_a_run_that_is_not_whole_is_compared_with_nothing(broken: Report) -> None:
     for found in (compare(OLD, broken), compare(broken, OLD)):
