@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import sympy
 
-from multimargin_reference import oracle
+from multimargin_reference import enclosures, oracle
+from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
 
 INF, NAN = math.inf, math.nan
@@ -190,9 +191,16 @@ def test_special_weights_and_margins() -> None:
     assert oracle.loss([[0.0, 0.0]], [0], margin=INF) == INF
     assert oracle.loss([[0.0, 0.0]], [0], weight=[1.0, NAN]) == Fraction(1, 2)  # of a class that is no target
     assert oracle.loss([[0.0, -5.0]], [0], weight=[NAN, 1.0]) == 0  # of an inactive row
+    assert oracle.loss([[1.0, 0.0]], [0], weight=[NAN, 1.0]) == 0  # of a row on the kink
     assert oracle.loss([[0.0, 0.0]], [0], weight=[-INF, 1.0]) == -INF
     assert math.isnan(oracle.loss([[0.0, INF]], [0], weight=[0.0, 1.0]))
     assert math.isnan(oracle.loss([[0.0, INF], [INF, 0.0]], [0, 1], weight=[1.0, -1.0]))
+
+
+def test_enclosures_are_those_of_their_module() -> None:
+    case = Case(np.array([[0.1, 0.7, 0.3]], np.float32), np.array([1]), grad_output=np.array(1, np.float32))
+    assert oracle.enclosure(case) == enclosures.enclosure(case)
+    assert oracle.gradient_enclosure(case) == enclosures.gradient_enclosure(case)
 
 
 def test_strictly_greater_than_zero() -> None:
