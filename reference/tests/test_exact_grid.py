@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from multimargin_reference.exact_grid import granularity, gradient_is_exact, loss_is_exact
+from multimargin_reference.exact_grid import gradient_is_exact, granularity, loss_is_exact
 from multimargin_reference.formats import Format, power_of_two
 from multimargin_reference.problem import ONE, Problem
 
 FOUR = Format("four bits", 4, -5, 6)  # 2**P = 16, eta = 2**-8, smallest normal 2**-5, largest 120, overflow from 124 on
-TWO = Format("two bits", 2, -4, 5)  # largest 48
+LOW = Format("two bits", 2, -20, 5)  # largest 48
 TINY = power_of_two(-8)
 
 
@@ -75,13 +75,12 @@ def weighted(*weights: float | Fraction, **options: Any) -> Problem:
         (weighted(2 * TINY), True),
         (weighted(TINY), False),
         (of([0, 1], weights=(math.inf,)), False),
-        (of([0] + [1] * 31, format=TWO), False),
-        (of([0] + [1] + [0] * 30, format=TWO), True),
-        (of([0] + [1] + [0] * 63, format=TWO), False),
-        (of([0] + [1] + [0] * 62, format=TWO), False),  # 64 classes are more than the largest number
+        (of([0, 1] + [0] * 30, format=LOW), True),
+        (of([0, 1] + [0] * 62, format=LOW), False),  # C = 64 is more than the largest number
         (of([0], p=2), True),
+        (of([0, 1] + [0] * 6, *[[0] * 8] * 7, format=LOW), True),
+        (of([0, 1] + [0] * 6, *[[0] * 8] * 7, format=LOW, reduction="mean"), False),  # N C = 64
     ],
-    ids=str,
 )
 def test_loss(problem: Problem, exact: bool) -> None:
     assert loss_is_exact(problem, range(len(problem.rows))) is exact
@@ -140,7 +139,6 @@ def factors(w: float | Fraction, g: float | Fraction, *row: float, **options: An
         (factors(2, 0, 0, 15, 16, 0, p=2), False),  # 2 * 2 * 31 = 124 is where infinity starts
         (factors(1, 0, 0, 15, 16, 0, p=2), True),
     ],
-    ids=str,
 )
 def test_gradient(problem: Problem, exact: bool) -> None:
     assert gradient_is_exact(problem, 0) is exact

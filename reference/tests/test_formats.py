@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import ml_dtypes
 import numpy as np
@@ -28,7 +29,7 @@ def test_rounding_against_the_list_of_all_numbers(fmt: Format) -> None:
     assert (fmt.largest, fmt.overflow_threshold) == (known[-1], known[-1] + step / 2)
     line = [known[0] - step, *known, known[-1] + step]  # as if the exponents went on
     zero = line.index(Fraction(0))
-    for i, (low, high) in enumerate(zip(line, line[1:], strict=False)):
+    for i, (low, high) in enumerate(pairwise(line)):
         even = low if (i - zero) % 2 == 0 else high
         for eighths, nearest in ((0, low), (1, low), (4, even), (7, high)):
             value = low + (high - low) * Fraction(eighths, 8)
@@ -48,7 +49,7 @@ def held(fmt: Format, value: Fraction) -> Fraction | float:
 @pytest.mark.parametrize("fmt", SMALL, ids=lambda f: f.name)
 def test_ulp_is_the_gap_to_the_next_number(fmt: Format) -> None:
     known = [v for v in numbers(fmt) if v >= 0]
-    for value, after in zip(known, known[1:], strict=False):
+    for value, after in pairwise(known):
         assert fmt.ulp(value) == fmt.ulp(-value) == fmt.ulp((value + after) / 2) == after - value
     assert fmt.ulp(known[-1]) == fmt.ulp(4 * known[-1]) == known[-1] - known[-2]
     assert fmt.ulp(Fraction(0)) == fmt.eta == known[1]

@@ -29,7 +29,7 @@ FLAGS = {  # (size_average, reduce) -> reduction
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum", "no such reduction"])
 def test_flags_win_with_one_warning(flags: tuple[bool | None, bool | None], reduction: str) -> None:
-    with pytest.warns(UserWarning) as record:
+    with pytest.warns(UserWarning, match="deprecated") as record:
         loss = MultiMarginLoss(size_average=flags[0], reduce=flags[1], reduction=reduction)
     given = f"size_average={flags[0]} and reduce={flags[1]}"
     assert [str(r.message) for r in record] == [f"{given} are deprecated; use reduction='{FLAGS[flags]}' instead."]
