@@ -65,10 +65,11 @@ def explanations(text: str) -> dict[Change, str]:
     """Return why each explained mutant survives. Raises ValueError for an entry given twice or without a reason."""
     found: dict[Change, str] = {}
     for entry in tomllib.loads(text).get("mutant", []):
-        change = Change(entry["function"], entry["removed"], entry["added"])
-        if change in found or not entry["why"].strip():
-            raise ValueError(f"{EXPLAINED.name}: given twice, or without a reason: {change}")
-        found[change] = entry["why"].strip()
+        for added in entry["added"]:
+            change = Change(entry["function"], entry["removed"], added)
+            if change in found or not entry["why"].strip():
+                raise ValueError(f"{EXPLAINED.name}: given twice, or without a reason: {change}")
+            found[change] = entry["why"].strip()
     return found
 
 

@@ -28,6 +28,7 @@ NUMBER = {"input": np.zeros((), np.float32), "target": np.array(0)}
         ("", ROW | {"target": np.array([1])}),
         ("", {"target": np.array([0, 1, 1], np.uint8)}),
         ("", {"target": np.array([False, True, False])}),
+        ("", {"input": np.zeros((1, 1)), "target": np.array([True])}),
         ("", {"weight": np.ones(2)}),
         ("", NUMBER | {"weight": np.ones(1)}),
         ("REJECT-1", {"p": 1.5}),
