@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures, expected_values
-from multimargin_reference.formats import DTYPES, FORMATS
+from multimargin_reference.formats import DTYPES
 from multimargin_reference.grid_enclosure import SLACK, grid_values
 
 ROUNDED_IN = 2  # the ends of derived enclosures are rounded inward to the dtype's grid, by less than an ulp: 2 u size
@@ -62,10 +63,24 @@ def assert_around(wide: Enclosures, derived: Enclosures, size: NDArray[Any], u: 
         assert np.all(outer - inner <= (SLACK + ROUNDED_IN) * u * size.reshape(-1))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("seed", range(120))
-def test_around_the_derived_enclosures(seed: int, dtype: str) -> None:
-    case, u = drawn(seed, dtype), float(FORMATS[dtype].u)
+def row(values: list[float], margin: float) -> Case:
+    """A float32 call of one row whose target is class 0."""
+    x = np.array([values], np.float32)
+    return Case(x, np.array([0]), margin=margin, reduction="sum", grad_output=np.array(1, np.float32))
+
+
+MANY = row([0.0] * 101, 0.5)  # terms of less than 1: more roundings than the slack
+OWN = row([0.0, -1.0, -1.0], 1 / 32)  # nothing but the target's own term
+
+
+@pytest.mark.parametrize(
+    "case",
+    [drawn(seed, dtype) for dtype in ("float32", "float64") for seed in range(120)]
+    + [replace(case, p=p) for case in (MANY, OWN) for p in (1, 2)],
+    ids=lambda case: case.id[:8],
+)
+def test_around_the_derived_enclosures(case: Case) -> None:
+    u = float(case.format.u)
     wide, derived = grid_values(case), expected_values(case)
     loss, gradient = sizes(case)
     assert_around(wide.loss, derived.loss, loss, u)
