@@ -6,9 +6,11 @@ grid), the cut at the largest number (`bounded`) and non-finite arguments (A.14)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -223,6 +225,36 @@ class Appendix:
         infinity, negated = ("inf", "-inf") if G * w > 0 else ("-inf", "inf")
         cancelled = frozenset({"inf", "-inf", "nan"}) if own in counted else undefined | {negated}
         return {"": alone, "active": undefined | {infinity}, "target": cancelled}
+
+
+def one_row(fmt: Format, row: list[Fraction], **options: Any) -> Problem:
+    """A row whose target is class 0."""
+    plain = Problem((tuple(row),), (0,), (ONE,), (ONE,), ZERO, 1, "sum", fmt)
+    return replace(plain, **options)
+
+
+def test_a_z_that_is_its_own_error() -> None:
+    """It is undecidable: a computed z may be 0 (GRADIENT-4)."""
+    problem = one_row(SMALL[0], [ZERO, ZERO], margin=Fraction(50, 3) * SMALL[0].eta)
+    appendix = Appendix(problem)
+    [term], _ = appendix.row(0)
+    assert term.z == term.e
+    assert gradient_rows(problem) == [appendix.gradient(0)]
+    assert gradient_rows(problem)[0][1].contains(0.0)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_small_factors_that_just_vanish_beside_large_ones(k: int) -> None:
+    """w / 2 is k / 2 eta: from eta on downwards it may be nothing (A.12)."""
+    fmt = SMALL[2]
+    problem = one_row(
+        fmt, [ZERO, fmt.largest], weights=(k * fmt.eta,), grads=(fmt.largest / 16,), p=2, margin=-fmt.largest / 2
+    )
+    for row, w in (([ZERO, fmt.largest], k * fmt.eta), ([ZERO, 2 * fmt.largest / 3, ZERO, ZERO], 2 * k * fmt.eta)):
+        changed = replace(problem, rows=(tuple(row),), weights=(w,))
+        assert gradient_rows(changed) == [Appendix(changed).gradient(0)]
+        assert loss_intervals(changed) == [Appendix(changed).loss([0])]
+    assert gradient_rows(problem)[0][1].contains(math.nan) == (k <= 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
