@@ -51,7 +51,6 @@ def test_exact(value: Any, expected: Real) -> None:
         ([NAN, INF], NAN),
         ([NAN], NAN),
     ],
-    ids=str,
 )
 def test_total(terms: list[Real], expected: Real) -> None:
     assert same(total(terms), expected)
@@ -68,7 +67,6 @@ def test_total(terms: list[Real], expected: Real) -> None:
         ([INF, Fraction(0)], NAN),
         ([NAN, Fraction(0)], NAN),
     ],
-    ids=str,
 )
 def test_product(factors: list[Real], expected: Real) -> None:
     assert same(product(*factors), expected)

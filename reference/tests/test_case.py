@@ -50,7 +50,6 @@ def test_layout_does_not_count(changes: dict[str, Any]) -> None:
         {"grad_output": None},
         {"grad_output": np.ones(1, np.float32)},
     ],
-    ids=str,
 )
 def test_everything_else_counts(changes: dict[str, Any]) -> None:
     assert replace(CASE, **changes).id != CASE.id

@@ -147,7 +147,6 @@ def test_gradient(problem: Problem, exact: bool) -> None:
 @pytest.mark.parametrize(
     ("values", "power"),
     [([], 1), ([0], 1), ([3], 1), ([0, -12], 4), ([12, 0.375], 0.125), ([2.0**-1074, 1], 2.0**-1074)],
-    ids=str,
 )
 def test_granularity(values: list[float], power: float) -> None:
     assert granularity(map(Fraction, values)) == power

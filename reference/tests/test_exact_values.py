@@ -41,10 +41,11 @@ def same(a: Enclosures | None, b: Enclosures | None) -> bool:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_whatever_is_recognised_is_the_one_legal_result(dtype: str) -> None:
-    rng = np.random.default_rng(7)
+@pytest.mark.parametrize("part", range(4), ids="part{}".format)
+def test_whatever_is_recognised_is_the_one_legal_result(part: int, dtype: str) -> None:
+    rng = np.random.default_rng(part)
     recognised = 0
-    for _ in range(800):
+    for _ in range(200):
         case = drawn(rng, dtype)
         found = exact_values(case)
         if found is None:
@@ -54,7 +55,7 @@ def test_whatever_is_recognised_is_the_one_legal_result(dtype: str) -> None:
             general = expected_values(case, flush=flush)
             assert same(found.loss, general.loss)
             assert same(found.gradient, general.gradient)
-    assert recognised > 20
+    assert recognised > 5
 
 
 def test_what_may_round_is_left_to_the_general_rules() -> None:
@@ -91,7 +92,6 @@ THREE_ROWS = np.tile(np.array([0.0, 0.5, 1.0, 0.25], np.float32), (3, 1))
         of_row([0.0, 0.5], weight=np.array([-4, 3], np.float32)),
         Case(THREE_ROWS, np.array([0, 1, 2]), reduction="sum"),
     ],
-    ids=str,
 )
 def test_nothing_rounds_and_that_is_recognised(case: Case) -> None:
     for p in (1, 2) if abs(case.input).max() < 2**12 else (1,):

@@ -28,7 +28,6 @@ BOTH = frozenset({"inf", "-inf"})
         (Interval(None, None, ABOVE), [INF], [0.0, ONE, -INF, NAN]),
         (Interval(None, None), [], [0.0, ONE, INF, NAN]),
     ],
-    ids=str,
 )
 def test_contains(interval: Interval, inside: list[Real], outside: list[Real]) -> None:
     assert [v for v in inside if not interval.contains(v)] == []
@@ -56,7 +55,6 @@ def test_special_names() -> None:
         (THRESHOLD, 2 * LARGEST, Interval(None, None, ABOVE)),
         (-2 * LARGEST, -THRESHOLD, Interval(None, None, BOTH)),
     ],
-    ids=str,
 )
 def test_bounded_by_the_finite_range(lo: Fraction, hi: Fraction, expected: Interval) -> None:
     assert bounded(lo, hi, FLOAT16, ABOVE) == expected
@@ -78,7 +76,6 @@ def test_an_overflow_is_allowed_where_it_is_all_that_is_left() -> None:
         (Interval(THRESHOLD, FLOAT32.largest), (None, None, {"inf"})),
         (Interval(-FLOAT32.largest, -THRESHOLD, frozenset({"nan"})), (None, None, {"-inf", "nan"})),
     ],
-    ids=str,
 )
 def test_one_final_rounding(interval: Interval, expected: tuple[Fraction | None, Fraction | None, set[str]]) -> None:
     lo, hi, also = expected
