@@ -157,3 +157,24 @@ def test_a_row_has_no_batch_axis() -> None:
     assert [enclosure(case)] == enclosure(batch)
     assert [gradient_enclosure(case)] == gradient_enclosure(batch)
     assert enclosure(Case(x[None], y[None])) == enclosure(case)
+
+
+@pytest.mark.parametrize("rule", [enclosure, gradient_enclosure])
+def test_in_the_dtype_or_widened(rule: Any) -> None:
+    x = np.array([[0.1, 0.7, 0.3, 0.5, 0.9]], np.float16)
+    case = Case(x, np.array([1]), margin=0.7, grad_output=np.array(0.3, np.float16))
+    plain, narrow, widened = (list(flat(rule(case, **o))) for o in ({}, {"widened": False}, {"widened": True}))
+    assert plain == narrow != widened
+    assert plain == list(flat(rule(case, flush=False))) != list(flat(rule(case, flush=True)))
+    assert all(case.format.represents(end) for i in widened for end in (i.lo, i.hi))  # rounded once
+
+
+def test_flushing_reaches_widened_halves() -> None:
+    """bfloat16 has float32's exponents: what float32 flushes can be seen."""
+    x = np.array([[0.0, 2.0**-126, 3 * 2.0**-127]], DTYPES["bfloat16"])
+    case = Case(x, np.array([0]), margin=0.0, grad_output=np.array(1, x.dtype))
+    check(case, True)
+    kept, flushed = (expected_values(case, flush=flush).loss.wide_lo for flush in (False, True))
+    assert kept is not None
+    assert flushed is not None
+    assert flushed[0] < kept[0]
