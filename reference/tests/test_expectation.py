@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from multimargin_reference.case import Case
 from multimargin_reference.enclosures import enclosure, gradient_enclosure, in_domain
 from multimargin_reference.expectation import Enclosures, exact_results, expected_values
 from multimargin_reference.formats import DTYPES, HALVES
-from multimargin_reference.interval import Interval
+from multimargin_reference.interval import Interval, rounded_into
 
 INF, NAN = math.inf, math.nan
 
@@ -166,7 +167,11 @@ def test_in_the_dtype_or_widened(rule: Any) -> None:
     plain, narrow, widened = (list(flat(rule(case, **o))) for o in ({}, {"widened": False}, {"widened": True}))
     assert plain == narrow != widened
     assert plain == list(flat(rule(case, flush=False))) != list(flat(rule(case, flush=True)))
-    assert all(case.format.represents(end) for i in widened for end in (i.lo, i.hi))  # rounded once
+    assert not all(case.format.represents(end) for i in plain for end in (i.lo, i.hi))
+    single = replace(case, input=x.astype(np.float32), grad_output=np.array(case.grad_output, np.float32))
+    assert widened == [rounded_into(i, case.format) for i in flat(rule(single))]
+    full = replace(case, input=x.astype(np.float64), grad_output=np.array(0.3))
+    assert rule(full, widened=True) == rule(full)
 
 
 def test_flushing_reaches_widened_halves() -> None:
