@@ -3,18 +3,20 @@
 
 PYTHON ?= python3
 WORKERS ?= auto
+MUTANTS ?= 1
 ARGS ?=
 VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help check test soak fuzz lint bench detect readme vectors needed spec faults reports
+.PHONY: help check test soak fuzz mutants lint bench detect readme vectors needed spec faults reports
 
 help:
 	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
 	@echo "make test     run the tests (ARGS='-k kink' selects; WORKERS=2 sets the number of processes)"
 	@echo "make soak     many faulty adapters in one run, in random order (ARGS='--rounds 20')"
 	@echo "make fuzz     changed reports, vectors, answers and files of failures (EXAMPLES=20000: so many of each)"
+	@echo "make mutants  one change at a time to the reference: a test fails, or reference/mutants.toml says why none does"
 	@echo "make lint     ruff, mypy, and that every generated file is current"
 	@echo "make bench    time PyTorch, the vectorized reference and isolation (ARGS='--rounds 5')"
 	@echo "make detect   known faults caught by this suite and by PyTorch's own tests (a quarter of an hour of one core)"
@@ -39,6 +41,15 @@ soak: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	@MULTIMARGIN_FUZZ=$${EXAMPLES:-2000} $(RUN) -m pytest -q -n $(WORKERS) conformance/tests/test_fuzz.py $(ARGS)
+
+# mutmut copies and changes the package that stands beside its configuration.
+mutants: $(INSTALLED)
+	@$(RUN) -c 'import mutmut' 2>/dev/null || \
+	  $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutation]'
+	@rm -rf .mutants && mkdir .mutants
+	@ln -s ../pyproject.toml ../reference/multimargin_reference ../reference/tests .mutants
+	@cd .mutants && ../$(RUN) -m mutmut run --max-children $(MUTANTS)
+	@$(RUN) scripts/mutants.py
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check --quiet

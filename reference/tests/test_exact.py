@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ def test_unbatched_and_empty() -> None:
     assert_equal_to_the_oracle(Case(np.array([0.1, 0.2, 0.4, 0.8]), np.array(3), reduction="none"))
     empty = Case(np.zeros((0, 3)), np.zeros(0, np.int64), reduction="mean")
     assert exact.loss(empty) == [0]
+    assert isinstance(exact.loss(empty)[0], Fraction)
     assert exact.gradient(empty) == []
 
 

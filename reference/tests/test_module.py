@@ -29,10 +29,28 @@ FLAGS = {  # (size_average, reduce) -> reduction
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum", "no such reduction"])
 def test_flags_win_with_one_warning(flags: tuple[bool | None, bool | None], reduction: str) -> None:
-    with pytest.warns(UserWarning, match=f"use reduction='{FLAGS[flags]}' instead") as record:
+    with pytest.warns(UserWarning, match="deprecated") as record:
         loss = MultiMarginLoss(size_average=flags[0], reduce=flags[1], reduction=reduction)
-    assert [r.filename for r in record] == [__file__]
+    given = f"size_average={flags[0]} and reduce={flags[1]}"
+    assert [str(r.message) for r in record] == [f"{given} are deprecated; use reduction='{FLAGS[flags]}' instead."]
     assert loss.reduction == FLAGS[flags]
+
+
+def test_the_warning_names_the_line_that_constructs() -> None:
+    with pytest.warns(UserWarning, match="deprecated") as record:
+        MultiMarginLoss(size_average=False)
+    assert [r.filename for r in record] == [__file__]
+    with pytest.warns(UserWarning, match="deprecated") as record:
+        _calls_with_flags()
+    assert [r.lineno for r in record] == [_calls_with_flags.__code__.co_firstlineno + 1]
+
+
+def _calls_with_flags() -> None:
+    _flags_of_the_caller()
+
+
+def _flags_of_the_caller() -> None:
+    reduction_from_flags(False, None, "mean")
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum", "no such reduction"])

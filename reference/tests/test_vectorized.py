@@ -246,6 +246,8 @@ def test_no_early_overflow() -> None:
     big = np.float32(2.0**127)
     # The threshold x[y] - margin = -2**128 is past the largest float32, z = 2**127 is not.
     assert float(multi_margin_loss(np.array([-big, -big]), np.array(1), margin=2.0**127)) == 2.0**126
+    # The threshold 2**128 is past it too, but not past an infinite logit.
+    assert float(multi_margin_loss(np.array([np.float32(INF), big]), np.array(1), margin=-(2.0**127))) == INF
     # Adding the rows up in float32 would overflow.
     rows = np.tile(np.array([[big, 0]], np.float32), (4, 1))
     assert float(multi_margin_loss(rows, np.array([1] * 4), margin=0)) == 2.0**126
