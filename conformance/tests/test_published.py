@@ -15,13 +15,35 @@ from pathlib import Path
 import pytest
 
 from multimargin_conformance import replay
-from multimargin_reports import Report, read
+from multimargin_reports import Report, matrix, read
+from multimargin_reports.compare import compare
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "reports" / "published"
 PUBLISH = runpy.run_path(str(ROOT / "scripts" / "publish.py"))
 TRACED = ("torch-decomposition", "torch-compile", "torch-compile-aot")
-CONFORMANT = ("reference", "oracle", "torch-reference")
+CONFORMANT = ("reference", "oracle", "torch-reference", "cpp", "javascript")
+KILLS = (("kill-matrix", "md"), ("kill-matrix", "json"))  # of the known faults: multimargin selftest --matrix
+FAILING = (  # what inductor fails where eager does not, in words of the change
+    "reduction = none of a 0-d target has shape (1,)",
+    "A tie, z = 0, has the full slope",
+    "Mismatch in shape",
+    "DTYPE-4 other argument types: loss.shape=(1,)",
+    "SIGABRT",
+)
+CHANGED = {
+    "int32 targets",
+    "weight of another dtype",
+    "integer logits",
+    "NaN weight on an inactive row",
+    "infinite weight on an inactive row",
+    "NaN at a non-target",
+    "NaN at the target",
+    "inf - inf",
+    "-inf - (-inf)",
+    "margin NaN",
+    "margin beyond the dtype",
+}
 DIFFERENT = {  # behaviour and part: eager's answer, and that of whatever traces it
     ("mean of an empty batch", "loss"): (set(), {"NaN"}),  # eager's is no permitted answer: SHAPE-8 fails
     ("NaN at a non-target", "loss"): ({"dropped"}, {"propagated"}),
@@ -50,7 +72,7 @@ def answers(name: str, behaviour: str, part: str) -> set[str]:
 def test_a_report_is_whole_and_small(name: str) -> None:
     assert report(name).valid
     assert report(name).profile == PUBLISH["PROFILES"][name]
-    for suffix in ("json", "md"):
+    for suffix in PUBLISH["SUFFIXES"]:
         text = (FOLDER / f"{name}.{suffix}").read_text(encoding="utf-8")
         assert len(text.encode()) < PUBLISH["LARGEST"]
         assert not re.search(r"/(site-packages|home|root|\.venv)/", text)
@@ -68,7 +90,8 @@ def test_a_program_calls_what_it_defines(name: str) -> None:
 
 
 def test_there_is_nothing_else() -> None:
-    names = {f"{name}.{suffix}" for name in PUBLISH["PROFILES"] for suffix in ("json", "md")}
+    names = {f"{name}.{suffix}" for name in PUBLISH["PROFILES"] for suffix in PUBLISH["SUFFIXES"]}
+    names |= {f"{name}.{suffix}" for name, suffix in (("matrix", "md"), ("matrix", "html"), *KILLS)}
     assert {path.name for path in FOLDER.iterdir()} == names
 
 
@@ -110,14 +133,14 @@ def test_inductor_ends_the_process_for_some_targets_out_of_range() -> None:
 def test_each_cause_replays(name: str) -> None:
     """On the decomposition, which compiles nothing: what fails there is what was traced.
 
-    From the report, which has the smallest call of each cause: what a property draws may change with the suite.
+    By the id, as the printed command has it, and from the report, which has the smallest call of each cause.
     """
     pytest.importorskip("torch", reason="PyTorch is not installed")
     firsts = [c.verdicts[0] for c in report(name).causes if not c.verdicts[0].startswith(("REJECT", "CLASS"))]
     assert len(firsts) >= 2
     for id_ in firsts:
-        again = replay(f"{FOLDER / name}.json#{id_}", "torch-decomposition", isolate=False)
-        assert {v.status for v in again} == {"fail"}, id_
+        for what in (id_, f"{FOLDER / name}.json#{id_}"):
+            assert {v.status for v in replay(what, "torch-decomposition", isolate=False)} == {"fail"}, what
 
 
 @pytest.mark.parametrize("name", TRACED)
@@ -126,3 +149,24 @@ def test_the_smallest_call_of_the_kink_replays_from_the_report(name: str) -> Non
     (first,) = [c.verdicts[0] for c in report(name).causes if c.verdicts[0].startswith("GRADIENT-4")]
     verdicts = replay(f"{FOLDER / name}.json#{first}", "torch-decomposition", isolate=False)
     assert {v.status for v in verdicts} == {"fail"}
+
+
+def test_the_difference_of_eager_and_inductor_is_what_is_known_of_it() -> None:
+    found = compare(report("torch"), report("torch-compile"))
+    texts: dict[str, list[str]] = {}
+    for change in found.changes:
+        texts.setdefault(change.kind, []).append(change.text)
+    failing = texts.pop("newly failing")
+    assert [words for words in FAILING if not any(words in text for text in failing)] == []
+    assert [text for text in failing if not any(words in text for words in FAILING)] == []
+    changed = {re.match(r"[A-Z]+-\d+ (.*?), (loss|gradient) ", text)[1] for text in texts.pop("changed behaviour")}
+    assert changed == CHANGED
+    assert {text.split(" ")[0] for text in texts.pop("newly passing")} == {"SHAPE-7", "SHAPE-8"}
+    assert "CLASS-1" in texts.pop("no longer checked")[0]  # eager's profile is full
+    assert set(texts) <= {"other accuracy, of one class", "slower", "faster"}
+
+
+def test_the_matrix_is_that_of_the_reports() -> None:
+    reports = [report(name) for name in PUBLISH["BACKENDS"]]
+    assert (FOLDER / "matrix.md").read_text(encoding="utf-8") == matrix.markdown(reports)
+    assert (FOLDER / "matrix.html").read_text(encoding="utf-8") == matrix.html(reports)

@@ -78,8 +78,12 @@ def _verdicts(old: Report, new: Report) -> Iterator[Change]:
     fixed = [v for v in old.verdicts if _fails(v) and v.id in after and after[v.id].status == "pass"]
     yield from _grouped("newly passing", fixed, old, regression=False)
     gone = [v for v in old.verdicts if v.status != "skip" and (v.id not in after or after[v.id].status == "skip")]
-    same = _same_run(old, new)
-    yield from _grouped("no longer checked", gone, old, regression=same)
+    if _same_run(old, new):
+        yield from _grouped("no longer checked", gone, old, regression=True)
+    elif gone:
+        clauses = ", ".join(dict.fromkeys(one_line(v.clause) for v in gone))
+        text = f"{len(gone)} checks of {clauses}: the new report is of another run ({one_line(new.claim)})"
+        yield Change("no longer checked", text, regression=False)
 
 
 def _fails(verdict: Verdict) -> bool:
