@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, runtime_checkable
 
@@ -145,6 +146,7 @@ def _version(backend: Any) -> str:
     return found if found != UNKNOWN else str(getattr(sys.modules.get(top), "__version__", UNKNOWN))
 
 
+@cache
 def distribution_version(name: str) -> str:
     """Return the version of an installed distribution, "unknown" where there is none."""
     try:

@@ -179,7 +179,7 @@ def test_output_is_the_report_and_nothing_else(run: Run, tmp_path: Path) -> None
     folder = tmp_path / "deep" / "out"
     result = run("check", "py:clikernels:wrong", *QUICK, "--output", folder)
     assert result.exit_code == 1
-    assert [path.name for path in folder.iterdir()] == ["report.json"]
+    assert {path.name for path in folder.iterdir()} == {"report.json", "report.jsonl"}
     report = read(folder / "report.json")
     assert not report.conformant
     assert report.backend["spec"] == "py:clikernels:wrong"

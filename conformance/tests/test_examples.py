@@ -88,7 +88,7 @@ def test_libtorch_has_the_failures_of_eager(tmp_path: Path) -> None:
     if find_spec("torch") is None:
         pytest.skip("needs torch")
     backend = _make(EXAMPLES / "libtorch", tmp_path, f"PYTHON={sys.executable}", "CXXFLAGS=-O0")
-    there, here = check(backend), check("torch")
+    there, here = (check(name, clause="VALUE-*,SHAPE-[!45],DTYPE-*,SPECIAL-*,PURITY-*") for name in (backend, "torch"))
     assert (_failing(there), _failing(here)) == (EMPTY, EMPTY)
     assert (there.complete, here.complete) == (True, True)
     assert _behaviours(there) == _behaviours(here)

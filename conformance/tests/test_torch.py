@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 @cache
 def report(name: str, profile: str) -> Report:
-    return check(name, profile=profile)
+    return check(name, profile=profile, isolate=False)  # in a process of its own: test_published, test_isolation
 
 
 def failed(found: Report) -> set[str]:
