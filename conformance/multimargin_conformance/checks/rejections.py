@@ -28,7 +28,7 @@ from multimargin_reference.formats import DTYPES
 from multimargin_reference.rejection import rejecting_clause
 
 FIRST, MIDDLE, LAST = 0, 1, 2
-STRIDED = "strided"
+CONTEXTS, STRIDED = "contexts", "strided"
 LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 40001))
 SHOWN = 4096  # logits of a call that a finding carries
 Change = Callable[[Case], Case]
@@ -79,6 +79,8 @@ def _item(made: Made, clause: str, part: str) -> Item:
     def run(session: Session) -> Result:
         if clause in TARGET_RANGE and session.subject.device not in ON_THE_HOST:
             return Result("skip", reason="on a device each of these calls would need a process of its own")
+        if clause in TARGET_RANGE and session.subject.compiles and made.kind != CONTEXTS:
+            return Result("skip", reason="each of these calls may end a process that has to compile again for the next")
         if made.kind == STRIDED:
             session.needs("layouts")
         for case in made.calls:
@@ -211,7 +213,7 @@ REASONS: dict[str, tuple[str, Change]] = {
     "input-with-a-middle-axis": ("REJECT-12", _input(lambda x: x[:, None] if x.ndim == 2 else x[:, None, None])),
 }
 VALID: dict[str, Callable[[str, tuple[str, ...]], list[Case]]] = {
-    "contexts": _in_contexts,
+    CONTEXTS: _in_contexts,
     STRIDED: _in_contexts,
     "large": _large,
     "empty": _empty,
