@@ -27,6 +27,7 @@ FORMAT, VERSION = "multimargin-selftest-matrix", 2
 class Row:
     """One known fault: the clauses that it names, and how many items reject it, by clause and by check.
 
+    also: where no item of a clause that it names rejects it, the named clauses that a rejecting item is about as well.
     digest: of the ids of those items, the same for faults that the same items reject.
     """
 
@@ -35,11 +36,12 @@ class Row:
     rejected_by: Mapping[str, int]
     by_check: Mapping[str, int] = field(default_factory=dict)
     digest: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def foreseen(self) -> bool:
         """Whether a clause that the fault names rejects it."""
-        return not set(self.named).isdisjoint(self.rejected_by)
+        return not set(self.named).isdisjoint((*self.rejected_by, *self.also))
 
     def of_group(self, group: str) -> int:
         """How many checks of a clause group reject it."""
@@ -100,7 +102,8 @@ def row(name: str) -> Row:
     session = session_of(fault)
     found: Counter[str] = Counter()
     checks: Counter[str] = Counter()
-    rejecting = []
+    rejecting: list[str] = []
+    about: set[str] = set()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for item in _planned():
@@ -110,8 +113,10 @@ def row(name: str) -> Row:
                 found[result.finding.clause or item.clause] += 1
                 checks[check_of(item)] += 1
                 rejecting.append(item.id)
+                about.update((item.clause, *item.also))
     digest = hashlib.sha256("\n".join(rejecting).encode()).hexdigest()[:16]
-    return Row(name, fault.clauses, dict(found), dict(checks), digest)
+    also = () if found.keys() & set(fault.clauses) else tuple(c for c in fault.clauses if c in about)
+    return Row(name, fault.clauses, dict(found), dict(checks), digest, also)
 
 
 def check_of(item: Item) -> str:
@@ -142,6 +147,7 @@ def as_json(matrix: Matrix) -> str:
             "named": r.named,
             "foreseen": r.foreseen,
             "rejected_by": r.rejected_by,
+            **({"also": r.also} if r.also else {}),
             "by_check": r.by_check,
             "digest": r.digest,
         }

@@ -286,7 +286,9 @@ REMEMBERED = (
         "PURITY-3 PURITY-2",
         accumulating(True),
     ),
-    stateful("first-call-zero", "The first call returns zeros.", "PURITY-3 PURITY-2", lambda: only_first_wrong()),
+    stateful(
+        "first-call-zero", "The first call returns zeros.", "PURITY-3 PURITY-2 VALUE-1", lambda: only_first_wrong()
+    ),
     stateful("second-call-zero", "Every second call returns zeros.", "PURITY-2 PURITY-3", every(2)),
     stateful("seventh-call-zero", "Every seventh call returns zeros.", "PURITY-2 PURITY-3", every(7)),
     stateful("hundredth-call-zero", "Every hundredth call returns zeros.", "PURITY-2 PURITY-3", every(100)),
