@@ -33,7 +33,7 @@ ENDS = ("lo", "hi", "nearest")
 # What is not the same twice. The README says so.
 VOLATILE = (
     (re.compile(r"(checks in )[\d.]+( s)"), r"\1<time>\2"),
-    (re.compile(r"(torch [\d.]+)\+\w+"), r"\1"),
+    (re.compile(r"(torch[\w-]* [\d.]+)\+\w+"), r"\1"),
     (re.compile(r"loss = \S+(, but should be [^\[]*\[SHAPE-[78] .*)"), r"loss = <garbage>\1"),
     (re.compile(r"(loss = <garbage>.*\n)  got .*\n  lo +(.*)\n  hi +(.*)\n  nearest +(.*)\n"), _without_garbage),
 )
@@ -79,11 +79,11 @@ def table(path: str) -> str:
 
 
 def section(path_and_title: str) -> str:
-    """Return what stands under one heading of a Markdown file."""
+    """Return what stands under one heading of a Markdown file, with stable words as in outputs."""
     path, title = path_and_title.split(" ", 1)
     text = (ROOT / path).read_text(encoding="utf-8")
     (body,) = re.findall(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
-    return f"\n{body.strip()}\n\n"
+    return f"\n{scrubbed(body.strip())}\n\n"
 
 
 def diff(paths: str) -> str:
