@@ -1,5 +1,7 @@
 """The loss and its gradient in NumPy, blocked so that nothing of input's size is made but the gradient itself.
 
+With the extra `fast`, Numba's kernels do the same (`engine`): what is said here of arithmetic is true of both.
+
 A term is active when z = margin - x[y] + x[i] > 0, that is when x[i] > x[y] - margin. That threshold is held as a pair
 (nearest number, residue), so z is (x[i] - nearest) - residue: its sign is exact for every input, its relative error two
 roundings, whatever cancels. Halves are computed in float32. Float32 sums run over at most 1024 classes and go on in
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from multimargin_reference.engine import engine
 from multimargin_reference.validation import Arguments, validate, validate_grad_output
 
 Floats = NDArray[Any]
@@ -43,7 +46,12 @@ def multi_margin_loss(
     dtype. The result has input's dtype and the shape () (mean, sum) or target's (none); an empty batch gives 0.
     Raises TypeError, ValueError and IndexError as `validation.validate` does.
     """
+    fast = engine()
+    if fast and (results := fast.plain(input, target, p, margin, weight, reduction, gradient=False)):
+        return results[0]
     call = validate(input, target, p, margin, weight, reduction)
+    if fast and (results := fast.evaluate(call, None, loss=True)):
+        return results[0]
     with _quiet():
         return _loss(call, _evaluate(call, loss=True, factors=None).losses)
 
@@ -64,9 +72,13 @@ def multi_margin_loss_backward(
     Raises TypeError, ValueError and IndexError as `validation.validate` and `validate_grad_output` do.
     """
     call = validate(input, target, p, margin, weight, reduction)
-    grads = validate_grad_output(grad_output, call).astype(np.float64)
+    grads = validate_grad_output(grad_output, call)
+    if (fast := engine()) and (results := fast.evaluate(call, grads, loss=False)):
+        return results[1].reshape(np.shape(input))
     with _quiet():
-        return _evaluate(call, loss=False, factors=_factors(call, grads)).gradient.reshape(np.shape(input))
+        return _evaluate(call, loss=False, factors=_factors(call, grads.astype(np.float64))).gradient.reshape(
+            np.shape(input)
+        )
 
 
 def multi_margin_loss_and_grad(
@@ -82,7 +94,12 @@ def multi_margin_loss_and_grad(
 
     Arguments, result dtypes and errors as in `multi_margin_loss` and `multi_margin_loss_backward`.
     """
+    fast = engine()
+    if fast and (results := fast.plain(input, target, p, margin, weight, reduction, gradient=True)):
+        return results
     call = validate(input, target, p, margin, weight, reduction)
+    if fast and (results := fast.evaluate(call, np.ones(1), loss=True)):
+        return results[0], results[1].reshape(np.shape(input))
     with _quiet():
         sums = _evaluate(call, loss=True, factors=_factors(call, np.ones(len(call.target))))
         return _loss(call, sums.losses), sums.gradient.reshape(np.shape(input))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from multimargin_reference import vectorized
+from multimargin_reference import engine, vectorized
 from multimargin_reference.formats import DTYPES, FORMATS
 from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_and_grad, multi_margin_loss_backward
 
@@ -20,6 +20,15 @@ Array = NDArray[Any]
 ALL = list(DTYPES)
 REDUCTIONS = ("none", "mean", "sum")
 WEIGHTS = {"none": None, "powers of two": (1, 0.5, 4, 2), "zero": (0, 1, 0, 2), "negative": (-1, 2, -0.5, -4)}
+
+
+@pytest.fixture(autouse=True, params=["numpy", "numba"])
+def one_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test once with each engine."""
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    monkeypatch.setenv(engine.VARIABLE, request.param)
+    monkeypatch.setattr(vectorized, "engine", engine.engine.__wrapped__)
 
 
 def loop(
