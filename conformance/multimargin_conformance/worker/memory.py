@@ -67,8 +67,10 @@ def _block(layout: dict[str, Any]) -> Any:
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     block = memory[start : start + size]
-    if size:
-        block[...] = np.resize(np.frombuffer(fill, np.uint8), size + len(fill))[-layout["offset"] % len(fill) :][:size]
+    first = -layout["offset"] % len(fill)
+    turned, whole = fill[first:] + fill[:first], size - size % len(fill)
+    block[:whole].view(f"u{len(fill)}")[...] = np.frombuffer(turned, f"u{len(fill)}")
+    block[whole:] = np.frombuffer(turned[: size - whole], np.uint8)
     return block
 
 
