@@ -141,7 +141,7 @@ class _FusedLoss(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> Any:
         tensors, gradient = ctx.saved_tensors, ctx.gradient
         ctx.gradient = None  # a second backward computes it again; and what is kept here would be copied by autograd
-        if gradient is None or torch.is_grad_enabled() or not _has_kernels(*tensors, grad_output):
+        if gradient is None or torch.is_grad_enabled() or not _is_plain(grad_output, gradient.device):
             gradient = _Gradient.apply(grad_output, *tensors, *ctx.options)  # type: ignore[no-untyped-call]
         else:
             _kernels().multiply(gradient, grad_output, *tensors, *ctx.options)

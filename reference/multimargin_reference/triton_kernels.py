@@ -4,7 +4,7 @@ A row's sums run over a block in the compute dtype and go on in float64; nothing
 call is always the same. Targets out of range are counted, and read as class 0: nothing outside the arguments is read.
 
 Arguments of all kernels: strides are in elements, those of rows and the number of classes in units of ALIGN elements,
-so that the compiler sees that vectors are aligned. margin: the bits of a float64, since Triton passes floats as
+so that the compiler sees that vectors are aligned. UNIT: neighbouring classes are neighbours in memory. margin: the bits of a float64, since Triton passes floats as
 float32. weighted, graded: the number of rows, or 0 where there is no `weight` or `grads` (both are 1 then). each: 1 for
 the reduction none. unless_one: 1 to do nothing where grad_output is 1. D: the compute dtype; LARGEST: its largest number.
 """
@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 SCALARS = (  # arguments whose value is no reason to compile again
-    "rows classes x_row y_step w_step g_step d_row margin divisor weighted graded each unless_one".split()
+    "rows classes x_row x_step d_row d_step y_step w_step g_step margin divisor weighted graded each unless_one".split()
 )
 
 
@@ -31,6 +31,12 @@ def _thresholds(chosen, margin, D: tl.constexpr, LARGEST: tl.constexpr):
     nearest = tl.where(finite, clamped, difference).to(D)
     residue = ((difference - nearest.to(tl.float64)) + error).to(D)
     return nearest, tl.where(residue == residue, residue, 0.0)
+
+
+@triton.jit
+def _stepped(columns, step, UNIT: tl.constexpr):
+    """Return how far columns are from the first."""
+    return columns if UNIT else columns * step
 
 
 @triton.jit
@@ -63,10 +69,10 @@ def _skipped(grads, unless_one):
 @triton.jit(do_not_specialize=SCALARS)
 def whole_rows(
     input, target, weight, grads, losses, gradient, work,
-    rows, classes, x_row, x_step, y_step, w_step, g_step, d_row, d_step, margin, divisor,
+    rows, classes, x_row, x_step, d_row, d_step, y_step, w_step, g_step, margin, divisor,
     weighted, graded, each, unless_one,
     P: tl.constexpr, GRADIENT: tl.constexpr, D: tl.constexpr, LARGEST: tl.constexpr,
-    ALIGN: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    ALIGN: tl.constexpr, UNIT: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Up to BLOCK classes: a program holds ROWS rows at a time, and stores the sum of its rows' losses in `work`."""
     program, programs = tl.program_id(0), tl.num_programs(0)
@@ -81,7 +87,7 @@ def whole_rows(
         valid = row < rows
         inside = valid[:, None] & (columns < C)[None, :]
         start = input + row * x_row * ALIGN
-        x = tl.load(start[:, None] + (columns.to(tl.int64) * x_step)[None, :], mask=inside, other=0.0)
+        x = tl.load(start[:, None] + _stepped(columns.to(tl.int64), x_step, UNIT)[None, :], mask=inside, other=0.0)
         y, outside = _target(target, row, y_step, C, valid)
         wrong = wrong | outside.to(tl.int32)
         chosen = tl.load(start + y * x_step, mask=valid, other=0.0).to(tl.float64)
@@ -105,7 +111,7 @@ def whole_rows(
             # Selected, not multiplied by 0: an inactive element is 0 whatever its factor.
             found = tl.where(active, slopes * factor.to(D)[:, None], 0.0)
             found = tl.where(own, at_target[:, None], found).to(gradient.dtype.element_ty)
-            place = gradient + (row * d_row * ALIGN)[:, None] + (columns.to(tl.int64) * d_step)[None, :]
+            place = gradient + (row * d_row * ALIGN)[:, None] + _stepped(columns.to(tl.int64), d_step, UNIT)[None, :]
             tl.store(place, found, mask=inside)
     tl.store(work + program, tl.sum(total))
     tl.store(work + programs + program, tl.max(wrong).to(tl.float64))
@@ -114,10 +120,10 @@ def whole_rows(
 @triton.jit(do_not_specialize=[*SCALARS, "parts", "blocks"])
 def split_rows(
     input, target, weight, grads, losses, gradient, work,
-    rows, classes, x_row, x_step, y_step, w_step, g_step, d_row, d_step, margin, divisor,
+    rows, classes, x_row, x_step, d_row, d_step, y_step, w_step, g_step, margin, divisor,
     weighted, graded, each, unless_one, parts, blocks,
     P: tl.constexpr, GRADIENT: tl.constexpr, D: tl.constexpr, LARGEST: tl.constexpr,
-    ALIGN: tl.constexpr, BLOCK: tl.constexpr,
+    ALIGN: tl.constexpr, UNIT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Any number of classes: each row in `parts` parts of `blocks` blocks, a program for one part at a time.
 
@@ -147,7 +153,7 @@ def split_rows(
             first = tl.full([1], BLOCK, tl.int64) * block
             place = first + columns
             inside = place < C
-            x = tl.load(start + place * x_step, mask=inside, other=0.0).to(D)
+            x = tl.load(start + _stepped(place, x_step, UNIT), mask=inside, other=0.0).to(D)
             z = (x - nearest) - residue
             active = (z > 0) & inside & (place != y)
             hinge = tl.where(active, z, 0.0)
@@ -156,7 +162,7 @@ def split_rows(
                 slopes = active.to(D) if P == 1 else hinge
                 slope += tl.sum(slopes).to(tl.float64)
                 found = tl.where(active, slopes * factor.to(D), 0.0)
-                tl.store(into + place * d_step, found.to(gradient.dtype.element_ty), mask=inside)
+                tl.store(into + _stepped(place, d_step, UNIT), found.to(gradient.dtype.element_ty), mask=inside)
         one = tl.arange(0, 1)
         if parts == 1:
             loss = tl.where(sums > 0, sums * w, 0.0)
@@ -179,8 +185,8 @@ def split_rows(
 
 
 @triton.jit(do_not_specialize=["programs", "divisor", "each"])
-def sum_programs(work, losses, flag, programs, divisor, each, D: tl.constexpr, LANES: tl.constexpr):
-    """One program: add what the programs stored; `flag` gets whether any target was out of range."""
+def sum_programs(losses, work, right, programs, divisor, each, D: tl.constexpr, LANES: tl.constexpr):
+    """One program: add what the programs stored; `right` gets whether all targets are in range."""
     lanes = tl.arange(0, LANES)
     total = tl.zeros([LANES], tl.float64)
     wrong = tl.zeros([LANES], tl.float64)
@@ -191,17 +197,18 @@ def sum_programs(work, losses, flag, programs, divisor, each, D: tl.constexpr, L
     if each == 0:
         scaled = (tl.sum(total) / divisor.to(tl.float64)).to(D)
         tl.store(losses, scaled.to(losses.dtype.element_ty))
-    tl.store(flag, (tl.sum(wrong) > 0).to(tl.int8))
+    tl.store(right, (tl.sum(wrong) == 0).to(tl.int8))
 
 
 @triton.jit(do_not_specialize=[*SCALARS, "parts"])
 def sum_parts(
-    input, target, weight, grads, losses, gradient, work, flag,
-    rows, classes, y_step, w_step, g_step, d_row, d_step, divisor,
+    input, target, weight, grads, losses, gradient, work, right,
+    rows, classes, x_row, x_step, d_row, d_step, y_step, w_step, g_step, margin, divisor,
     weighted, graded, each, unless_one, parts,
-    P: tl.constexpr, GRADIENT: tl.constexpr, D: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+    P: tl.constexpr, GRADIENT: tl.constexpr, D: tl.constexpr, LARGEST: tl.constexpr,
+    ALIGN: tl.constexpr, UNIT: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """One program: finish what `split_rows` left of rows in parts; PARTS is at least `parts`, and ALIGN is 1."""
+    """One program: finish what `split_rows` left of rows in parts; PARTS is at least `parts`."""
     units = rows * parts
     part = tl.arange(0, PARTS)[None, :]
     total = tl.zeros([ROWS], tl.float64)
@@ -213,7 +220,7 @@ def sum_parts(
         place = work + row[:, None] * parts + part
         sums = tl.sum(tl.load(place, mask=here, other=0.0), 1)
         wrong += tl.sum(tl.load(place + 2 * units, mask=here, other=0.0), 1)
-        y, _ = _target(target, row, y_step, classes, valid)
+        y, _ = _target(target, row, y_step, classes.to(tl.int64) * ALIGN, valid)
         w = _weight(weight, y, w_step, row, weighted)
         loss = tl.where(sums > 0, sums * w, 0.0)
         total += loss
@@ -224,8 +231,8 @@ def sum_parts(
             slope = tl.sum(tl.load(place + units, mask=here, other=0.0), 1)
             factor = _factor(grads, row, g_step, graded, w, divisor, P)
             at_target = tl.where(slope > 0, -slope * factor, 0.0).to(D)
-            tl.store(gradient + row * d_row + y * d_step, at_target.to(gradient.dtype.element_ty), mask=valid)
+            tl.store(gradient + row * d_row * ALIGN + y * d_step, at_target.to(gradient.dtype.element_ty), mask=valid)
     if each == 0:
         scaled = (tl.sum(total) / divisor.to(tl.float64)).to(D)
         tl.store(losses, scaled.to(losses.dtype.element_ty))
-    tl.store(flag, (tl.sum(wrong) > 0).to(tl.int8))
+    tl.store(right, (tl.sum(wrong) == 0).to(tl.int8))

@@ -24,12 +24,13 @@ from torch import Tensor
 from multimargin_reference import triton_kernels as kernels
 
 UNCHECKED = "MULTIMARGIN_DEVICE_ASSERT"  # set to 1: a target out of range is an assertion on the device
-WHOLE = {16: (32, 4), 64: (16, 4), 256: (8, 4), 1024: (4, 8)}  # classes of a tile, to its rows and its warps
-BLOCK, WARPS = 4096, 8  # of rows with more classes
+WHOLE = {16: (128, 4), 64: (32, 4), 256: (4, 4), 1024: (1, 4)}  # classes of a tile, to its rows and its warps
+BLOCK, WARPS = 2048, 8  # of rows with more classes
 PROGRAMS = 2048  # at most, where each takes several rows: so many partial sums are added by one program
 PARTS = 1024  # programs at most, where rows are taken in parts
-LANES = 1024  # of the kernels that add partial sums
-VECTOR = 16  # bytes of one access
+LANES, LAST_WARPS = 1024, 4  # of the kernels that add partial sums
+VECTOR = 16  # bytes of one access, and what Triton wants pointers to be divisible by
+NARROW = 1 << 31  # numbers from here on, and below its negative, are passed as int64
 LARGEST = {dtype: torch.finfo(dtype).max for dtype in (torch.float32, torch.float64)}
 
 
@@ -109,16 +110,14 @@ class _Call:
     def __init__(
         self, input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str
     ) -> None:
-        self.input, self.target, self.weight, self.p, self.reduction = input, target, weight, p, reduction
-        self.C = input.shape[-1] if input.dim() else 1
-        self.N = target.numel()
+        self.input, self.target, self.weight, self.p, self.each = input, target, weight, p, reduction == "none"
+        self.N, self.C = target.numel(), input.shape[-1] if input.dim() else 1
         (self.margin,) = struct.unpack("<q", struct.pack("<d", margin))
         self.divisor = max(1, self.N * self.C) if reduction == "mean" else self.C
-        self.compute = torch.float64 if input.dtype == torch.float64 else torch.float32
 
     def new_loss(self) -> Tensor:
         """Return what the loss is written to; it is 0 already where there are no rows."""
-        shape = self.target.shape if self.reduction == "none" else ()
+        shape = self.target.shape if self.each else ()
         return self.input.new_empty(shape) if self.N else self.input.new_zeros(shape)
 
     def run(
@@ -128,68 +127,104 @@ class _Call:
         grad_output: Tensor | None = None,
         unless_one: bool = False,
     ) -> Tensor | None:
-        """Write the loss and the gradient that are asked for; return whether a target is out of range, on the device.
+        """Write the loss and the gradient that are asked for; return whether all targets are in range, on the device.
 
         None stands for a batch without rows.
         """
         if not self.N:
             return None
-        with self._device():
+        with _on(self.input.device):
             return self._run(loss, gradient, grad_output, unless_one)
 
     def _run(
         self, loss: Tensor | None, gradient: Tensor | None, grad_output: Tensor | None, unless_one: bool
     ) -> Tensor:
-        x, divided = self.input, plan(self.N, self.C)
-        work = torch.empty(3 * divided.programs + 1, dtype=torch.float64, device=x.device)
-        flag = torch.empty((), dtype=torch.bool, device=x.device)
+        x = self.input
         w, g, d = (x if t is None else t for t in (self.weight, grad_output, gradient))
-        losses = work[-1:] if loss is None else loss
-        (x_row, x_step), (d_row, d_step) = _strides(x), _strides(d)
-        y_step, w_step, g_step = (t.stride(0) if t.dim() else 0 for t in (self.target, w, g))
-        each = int(self.reduction == "none" and loss is not None)
-        flags = self.N * (self.weight is not None), self.N * (grad_output is not None), each, int(unless_one)
-        align = max(1, VECTOR // x.element_size())
-        align = 1 if any(size % align for size in (self.C, x_row, d_row)) else align
-        options = {
-            "P": self.p,
-            "GRADIENT": gradient is not None,
-            "enable_fp_fusion": False,  # the default is about to change
-            "D": tl.float64 if self.compute == torch.float64 else tl.float32,
-        }
+        divided, sizes, constants = _layout(self.N, self.C, x.dtype, x.stride(), d.stride())
+        work = torch.empty(3 * divided.programs, dtype=torch.float64, device=x.device)
+        right = torch.empty((), dtype=torch.bool, device=x.device)
+        losses = x.new_empty(1) if loss is None else loss
+        each = int(self.each and loss is not None)
+        steps = (t.stride(0) if t.dim() else 0 for t in (self.target, w, g))
+        given = self.N * (self.weight is not None), self.N * (grad_output is not None)
+        numbers = *sizes, *steps, self.margin, self.divisor, *given, each, int(unless_one)
         arrays = x, self.target, w, g, losses, d, work
-        sizes = self.N, self.C // align, x_row // align, x_step, y_step, w_step, g_step, d_row // align, d_step
-        last = self.margin, self.divisor, *flags
-        tile = {"LARGEST": LARGEST[self.compute], "ALIGN": align, "BLOCK": divided.block, "num_warps": divided.warps}
-        grid = (divided.programs,)
+        constants = self.p, gradient is not None, *constants
         if not divided.blocks:
-            kernels.whole_rows[grid](*arrays, *sizes, *last, ROWS=divided.rows, **options, **tile)
+            tile = *constants, divided.rows, divided.block
+            _launch(kernels.whole_rows, divided.programs, arrays, numbers, tile, divided.warps)
         else:
-            kernels.split_rows[grid](*arrays, *sizes, *last, divided.parts, divided.blocks, **options, **tile)
+            parts = divided.parts, divided.blocks
+            _launch(
+                kernels.split_rows, divided.programs, arrays, (*numbers, *parts), (*constants, BLOCK), divided.warps
+            )
         if divided.parts > 1:
             lanes = triton.next_power_of_2(divided.parts)
-            sizes = self.N, self.C, y_step, w_step, g_step, d_row, d_step
-            rows = {"ROWS": max(1, LANES // lanes), "PARTS": lanes}
-            kernels.sum_parts[(1,)](*arrays, flag, *sizes, self.divisor, *flags, divided.parts, **options, **rows)
+            tile = *constants, max(1, LANES // lanes), lanes
+            _launch(kernels.sum_parts, 1, (*arrays, right), (*numbers, divided.parts), tile, LAST_WARPS)
         elif loss is not None:
-            args = work, losses, flag, divided.programs, self.divisor, each
-            kernels.sum_programs[(1,)](*args, D=options["D"], LANES=LANES)
-        return flag
+            numbers = divided.programs, self.divisor, each
+            _launch(kernels.sum_programs, 1, (losses, work, right), numbers, (constants[2], LANES), LAST_WARPS)
+        return right
 
-    def check(self, wrong: Tensor | None) -> None:
+    def check(self, right: Tensor | None) -> None:
         """Raise RuntimeError for a target out of range, which waits for the device; or let the device assert it."""
-        if wrong is None:
+        if right is None:
             return
-        if os.environ.get(UNCHECKED) == "1" or (wrong.is_cuda and torch.cuda.is_current_stream_capturing()):
-            torch._assert_async(~wrong)
-        elif wrong.item():
+        if os.environ.get(UNCHECKED) == "1" or (right.is_cuda and torch.cuda.is_current_stream_capturing()):
+            torch._assert_async(right)
+        elif not right.item():
             raise RuntimeError(out_of_range(self.target, self.C))
 
-    def _device(self) -> AbstractContextManager[Any]:
-        """Return a context in which kernels go where input is."""
-        index = self.input.device.index
-        elsewhere = index is not None and self.input.is_cuda and index != torch.cuda.current_device()
-        return torch.cuda.device(index) if elsewhere else nullcontext()
+
+@lru_cache(maxsize=4096)
+def _layout(
+    N: int, C: int, dtype: torch.dtype, x: tuple[int, ...], d: tuple[int, ...]
+) -> tuple[Plan, tuple[int, ...], tuple[Any, ...]]:
+    """Return the plan, the numbers and the constants of shape, dtype and strides."""
+    (x_row, x_step), (d_row, d_step) = ((0, 1)[: 2 - len(s)] + s for s in (x, d))
+    align = VECTOR // dtype.itemsize
+    align = 1 if any(size % align for size in (C, x_row, d_row)) else align
+    numbers = N, C // align, x_row // align, x_step, d_row // align, d_step
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    triton_dtype = tl.float64 if dtype == torch.float64 else tl.float32
+    return plan(N, C), numbers, (triton_dtype, LARGEST[compute], align, x_step == d_step == 1)
+
+
+_compiled: dict[Any, Any] = {}
+
+
+def _launch(
+    kernel: Any,
+    programs: int,
+    tensors: tuple[Tensor, ...],
+    numbers: tuple[int, ...],
+    constants: tuple[Any, ...],
+    warps: int,
+) -> None:
+    """Launch a kernel with its arguments in this order.
+
+    To look up what it was compiled to takes Triton longer than most kernels take, so that is done here: by all that the
+    code depends on. Unaligned tensors, and what is not compiled yet, are left to Triton.
+    """
+    wide = tuple(-NARROW <= number < NARROW for number in numbers)
+    key = kernel, tuple(t.dtype for t in tensors), tensors[0].device, wide, constants, warps
+    aligned = all(tensor.data_ptr() % VECTOR == 0 for tensor in tensors)
+    if aligned and (known := _compiled.get(key)) is not None:
+        known[(programs, 1, 1)](*tensors, *numbers, *constants)
+        return
+    # The default of fusing multiplications and additions is about to change.
+    options = {"num_warps": warps, "enable_fp_fusion": False}
+    made = kernel[(programs,)](*tensors, *numbers, *constants, **options)
+    if aligned and made is not None:  # the interpreter makes nothing
+        _compiled[key] = made
+
+
+def _on(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which kernels go to a device."""
+    elsewhere = device.type == "cuda" and device.index != torch.cuda.current_device()
+    return torch.cuda.device(device) if elsewhere else nullcontext()
 
 
 def out_of_range(target: Tensor, classes: int) -> str:
@@ -197,9 +232,3 @@ def out_of_range(target: Tensor, classes: int) -> str:
     outside = ((target < 0) | (target >= classes)).reshape(-1)
     where = int(outside.nonzero()[0])
     return f"target[{where}]={int(target.reshape(-1)[where])}, but should be in [0, {classes})"
-
-
-def _strides(tensor: Tensor) -> tuple[int, int]:
-    """Return the strides of rows and of classes."""
-    strides = tensor.stride()
-    return (0, 1)[: 2 - len(strides)] + strides if len(strides) < 2 else strides
