@@ -4,19 +4,20 @@ A row's sums run over a block in the compute dtype and go on in float64; nothing
 call is always the same. Targets out of range are counted, and read as class 0: nothing outside the arguments is read.
 
 Arguments of all kernels: strides are in elements, those of rows and the number of classes in units of ALIGN elements,
-so that the compiler sees that vectors are aligned. UNIT: neighbouring classes are neighbours in memory. margin: the bits of a float64, since Triton passes floats as
-float32. weighted, graded: the number of rows, or 0 where there is no `weight` or `grads` (both are 1 then). each: 1 for
-the reduction none. unless_one: 1 to do nothing where grad_output is 1. D: the compute dtype; LARGEST: its largest number.
+so that the compiler sees that vectors are aligned; UNIT: neighbouring classes are neighbours in memory. margin: the
+bits of a float64, since Triton passes floats as float32. weighted, graded: the number of rows, or 0 where there is no
+`weight` or `grads` (both are 1 then). each: 1 for the reduction none. unless_one: 1 to do nothing where grad_output is
+1. D: the compute dtype; LARGEST: its largest number.
 """
+# ruff: noqa: ARG001 (all but the last kernel have the same arguments)
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-SCALARS = (  # arguments whose value is no reason to compile again
-    "rows classes x_row x_step d_row d_step y_step w_step g_step margin divisor weighted graded each unless_one".split()
-)
+SIZES = ["rows", "classes", "x_row", "x_step", "d_row", "d_step", "y_step", "w_step", "g_step", "divisor"]
+SCALARS = [*SIZES, "margin", "weighted", "graded", "each", "unless_one"]  # their values are no reason to compile again
 
 
 @triton.jit
