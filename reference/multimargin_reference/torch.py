@@ -132,9 +132,11 @@ class _FusedLoss(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(input, target, weight)
         ctx.options, ctx.gradient = (p, margin, reduction), None
-        if not ctx.needs_input_grad[0] or reduction == "none":
-            return _kernels().loss(input, target, weight, p, margin, reduction)
-        loss, ctx.gradient = _kernels().loss_and_gradient(input, target, weight, p, margin, reduction)
+        loss: Tensor
+        if ctx.needs_input_grad[0] and reduction != "none":
+            loss, ctx.gradient = _kernels().loss_and_gradient(input, target, weight, p, margin, reduction)
+        else:
+            loss = _kernels().loss(input, target, weight, p, margin, reduction)
         return loss
 
     @staticmethod
@@ -164,7 +166,8 @@ class _Gradient(torch.autograd.Function):
         reduction: str,
     ) -> Tensor:
         if _has_kernels(input, target, weight, grad_output):
-            return _kernels().gradient(grad_output, input, target, weight, p, margin, reduction)
+            found: Tensor = _kernels().gradient(grad_output, input, target, weight, p, margin, reduction)
+            return found
         hinge = _hinge(input, target, margin)
         column = target.reshape(-1, 1)
         active = hinge > 0
@@ -194,7 +197,7 @@ def _has_kernels(input: Tensor, *others: Tensor | None) -> bool:
         return False
     return (
         not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch._C._is_tracing()
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0
         and all(t is None or _is_plain(t, input.device) for t in (input, *others))
@@ -203,7 +206,9 @@ def _has_kernels(input: Tensor, *others: Tensor | None) -> bool:
 
 
 def _is_plain(tensor: Tensor, device: torch.device) -> bool:
-    return type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device == device and not tensor.is_neg()
+    """Return whether a tensor has memory of its own there; under is_grads_batched, grad_output has none."""
+    known = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device == device
+    return known and not tensor.is_neg() and torch._C._has_storage(tensor)
 
 
 @cache

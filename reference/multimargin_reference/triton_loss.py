@@ -129,7 +129,7 @@ class _Call:
     ) -> Tensor | None:
         """Write the loss and the gradient that are asked for; return whether all targets are in range, on the device.
 
-        None stands for a batch without rows.
+        None stands for a batch without rows, and for a gradient alone.
         """
         if not self.N:
             return None
@@ -138,15 +138,18 @@ class _Call:
 
     def _run(
         self, loss: Tensor | None, gradient: Tensor | None, grad_output: Tensor | None, unless_one: bool
-    ) -> Tensor:
+    ) -> Tensor | None:
         x = self.input
-        w, g, d = (x if t is None else t for t in (self.weight, grad_output, gradient))
+        w, g, d = [x if t is None else t for t in (self.weight, grad_output, gradient)]
         divided, sizes, constants = _layout(self.N, self.C, x.dtype, x.stride(), d.stride())
         work = torch.empty(3 * divided.programs, dtype=torch.float64, device=x.device)
-        right = torch.empty((), dtype=torch.bool, device=x.device)
-        losses = x.new_empty(1) if loss is None else loss
+        right, losses = None, loss
+        if losses is None:  # rows in parts are added up all the same; elsewhere nothing is written
+            losses = d if divided.parts == 1 else x.new_empty(1)
+        if loss is not None or divided.parts > 1:
+            right = torch.empty((), dtype=torch.bool, device=x.device)
         each = int(self.each and loss is not None)
-        steps = (t.stride(0) if t.dim() else 0 for t in (self.target, w, g))
+        steps = [t.stride(0) if t.dim() else 0 for t in (self.target, w, g)]
         given = self.N * (self.weight is not None), self.N * (grad_output is not None)
         numbers = *sizes, *steps, self.margin, self.divisor, *given, each, int(unless_one)
         arrays = x, self.target, w, g, losses, d, work
@@ -160,10 +163,11 @@ class _Call:
                 kernels.split_rows, divided.programs, arrays, (*numbers, *parts), (*constants, BLOCK), divided.warps
             )
         if divided.parts > 1:
+            assert right is not None
             lanes = triton.next_power_of_2(divided.parts)
             tile = *constants, max(1, LANES // lanes), lanes
             _launch(kernels.sum_parts, 1, (*arrays, right), (*numbers, divided.parts), tile, LAST_WARPS)
-        elif loss is not None:
+        elif right is not None:
             numbers = divided.programs, self.divisor, each
             _launch(kernels.sum_programs, 1, (losses, work, right), numbers, (constants[2], LANES), LAST_WARPS)
         return right
@@ -208,8 +212,8 @@ def _launch(
     To look up what it was compiled to takes Triton longer than most kernels take, so that is done here: by all that the
     code depends on. Unaligned tensors, and what is not compiled yet, are left to Triton.
     """
-    wide = tuple(-NARROW <= number < NARROW for number in numbers)
-    key = kernel, tuple(t.dtype for t in tensors), tensors[0].device, wide, constants, warps
+    wide = tuple([-NARROW <= number < NARROW for number in numbers])
+    key = kernel, tuple([t.dtype for t in tensors]), tensors[0].device, wide, constants, warps
     aligned = all(tensor.data_ptr() % VECTOR == 0 for tensor in tensors)
     if aligned and (known := _compiled.get(key)) is not None:
         known[(programs, 1, 1)](*tensors, *numbers, *constants)
