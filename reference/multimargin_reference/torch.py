@@ -57,7 +57,10 @@ def multi_margin_loss(
     options = int(p), float(margin), reduction
     loss: Tensor
     if _has_kernels(logits, target, weight):
-        loss = _FusedLoss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]
+        if logits.requires_grad and torch.is_grad_enabled():
+            loss = _FusedLoss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]
+        else:
+            loss = _kernels().loss(logits, target, weight, *options)
     else:
         _check_range(target, logits.shape[-1] if logits.dim() else 1)
         loss = _Loss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]
@@ -121,9 +124,9 @@ class _Loss(torch.autograd.Function):
 
 
 class _FusedLoss(torch.autograd.Function):
-    """The loss by the kernels, which make the gradient for grad_output = 1 in the same pass where it will be wanted.
+    """The loss by the kernels, which make the gradient for grad_output = 1 in the same pass.
 
-    For the reduction none it is left to `_Gradient`: there grad_output is rarely 1 in every row.
+    For the reduction none the gradient is left to `_Gradient`: there grad_output is rarely 1 in every row.
     """
 
     @staticmethod
@@ -133,7 +136,7 @@ class _FusedLoss(torch.autograd.Function):
         ctx.save_for_backward(input, target, weight)
         ctx.options, ctx.gradient = (p, margin, reduction), None
         loss: Tensor
-        if ctx.needs_input_grad[0] and reduction != "none":
+        if reduction != "none":
             loss, ctx.gradient = _kernels().loss_and_gradient(input, target, weight, p, margin, reduction)
         else:
             loss = _kernels().loss(input, target, weight, p, margin, reduction)
