@@ -19,8 +19,9 @@ PACKAGES = {  # package: the packages of ours that it may import beside itself
     "multimargin_vectors": {"multimargin_reference"},
     "multimargin_conformance": {"multimargin_reference", "multimargin_reports", "multimargin_vectors"},
 }
+TRITON = {"multimargin_reference/triton_kernels.py", "multimargin_reference/triton_loss.py"}
 TORCH = re.compile(
-    r"multimargin_reference/torch\.py|multimargin_conformance/adapters/(torch|torch_compile|tensors|torch_class/\w+)\.py"
+    r"multimargin_reference/(torch|triton_loss)\.py|multimargin_conformance/adapters/(torch|torch_compile|tensors|torch_class/\w+)\.py"
 )
 SOURCES = {name: ROOT / name.removeprefix("multimargin_") / name for name in PACKAGES}
 
@@ -104,6 +105,10 @@ def test_torch_is_imported_in_its_adapters_alone() -> None:
     importing = {name for _, name, tree in _modules() if "torch" in _imported(tree)}
     assert {name for name in importing if not TORCH.fullmatch(name)} == set()
     assert {"multimargin_reference/torch.py", "multimargin_conformance/adapters/torch.py"} <= importing
+
+
+def test_triton_is_imported_for_its_kernels_alone() -> None:
+    assert {name for _, name, tree in _modules() if "triton" in _imported(tree)} == TRITON
 
 
 def test_the_import_rules_see_imports_in_functions() -> None:

@@ -2,10 +2,16 @@
 
 The arithmetic is `vectorized`'s: the threshold x[y] - margin as an error-free pair, so that z > 0 is decided exactly;
 halves computed in float32; rows' sums weighted and scaled in float64; one rounding at the end.
+
+On CUDA, where Triton is installed, `triton_loss` computes the same in one pass over input. Plain tensor operations are
+left for other devices, and for what sees operations only: vmap, other transforms, tracing, compiling, fake tensors.
 """
 
 from __future__ import annotations
 
+import os
+import warnings
+from functools import cache
 from typing import Any
 
 import torch
@@ -36,7 +42,8 @@ def multi_margin_loss(
 
     input: (N, C) or (C,), float16, bfloat16, float32 or float64; target: (N,) or (), int64; weight: (C,), input's
     dtype. The result has input's dtype and the shape () (mean, sum) or target's (none); an empty batch gives 0. Under
-    autocast, halves become float32 first. On CUDA the check of target's values waits for the device.
+    autocast, halves become float32 first. On CUDA the check of target's values waits for the device; with the
+    environment variable MULTIMARGIN_DEVICE_ASSERT=1, and while a CUDA graph is captured, the device asserts it instead.
     Raises ValueError for p, reduction or weight's rank, TypeError for what is not a tensor or a number, RuntimeError
     for any other wrong shape, dtype or value, and NotImplementedError for a second derivative.
     """
@@ -47,8 +54,16 @@ def multi_margin_loss(
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction!r}, but should be 'none', 'mean' or 'sum'")
     _check_tensors(logits, target, weight)
-    _check_range(target, logits.shape[-1] if logits.dim() else 1)
-    loss: Tensor = _Loss.apply(logits, target, weight, int(p), float(margin), reduction)  # type: ignore[no-untyped-call]
+    options = int(p), float(margin), reduction
+    loss: Tensor
+    if _has_kernels(logits, target, weight):
+        if logits.requires_grad and torch.is_grad_enabled():
+            loss = _FusedLoss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]
+        else:
+            loss = _kernels().loss(logits, target, weight, *options)
+    else:
+        _check_range(target, logits.shape[-1] if logits.dim() else 1)
+        loss = _Loss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -108,6 +123,36 @@ class _Loss(torch.autograd.Function):
         return gradient, None, None, None, None, None
 
 
+class _FusedLoss(torch.autograd.Function):
+    """The loss by the kernels, which make the gradient for grad_output = 1 in the same pass.
+
+    For the reduction none the gradient is left to `_Gradient`: there grad_output is rarely 1 in every row.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str
+    ) -> Tensor:
+        ctx.save_for_backward(input, target, weight)
+        ctx.options, ctx.gradient = (p, margin, reduction), None
+        loss: Tensor
+        if reduction != "none":
+            loss, ctx.gradient = _kernels().loss_and_gradient(input, target, weight, p, margin, reduction)
+        else:
+            loss = _kernels().loss(input, target, weight, p, margin, reduction)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> Any:
+        tensors, gradient = ctx.saved_tensors, ctx.gradient
+        ctx.gradient = None  # a second backward computes it again; and what is kept here would be copied by autograd
+        if gradient is None or torch.is_grad_enabled() or not _is_plain(grad_output, gradient.device):
+            gradient = _Gradient.apply(grad_output, *tensors, *ctx.options)  # type: ignore[no-untyped-call]
+        else:
+            _kernels().multiply(gradient, grad_output, *tensors, *ctx.options)
+        return gradient, None, None, None, None, None
+
+
 class _Gradient(torch.autograd.Function):
     """The gradient with respect to input, of input's shape and dtype."""
 
@@ -123,6 +168,9 @@ class _Gradient(torch.autograd.Function):
         margin: float,
         reduction: str,
     ) -> Tensor:
+        if _has_kernels(input, target, weight, grad_output):
+            found: Tensor = _kernels().gradient(grad_output, input, target, weight, p, margin, reduction)
+            return found
         hinge = _hinge(input, target, margin)
         column = target.reshape(-1, 1)
         active = hinge > 0
@@ -144,6 +192,50 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         raise NotImplementedError("multi_margin_loss can be differentiated only once")
+
+
+def _has_kernels(input: Tensor, *others: Tensor | None) -> bool:
+    """Return whether the kernels may compute this: they need values in the memory of one device, and Triton."""
+    if input.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return False
+    return (
+        not torch.compiler.is_compiling()
+        and not torch._C._is_tracing()
+        and not torch._C._are_functorch_transforms_active()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and all(t is None or _is_plain(t, input.device) for t in (input, *others))
+        and _runs_kernels(input.device)
+    )
+
+
+def _is_plain(tensor: Tensor, device: torch.device) -> bool:
+    """Return whether a tensor has memory of its own there; under is_grads_batched, grad_output has none."""
+    known = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device == device
+    return known and not tensor.is_neg() and torch._C._has_storage(tensor)
+
+
+@cache
+def _runs_kernels(device: torch.device) -> bool:
+    """Return whether Triton is installed and runs there; where it is and does not, warn once of why."""
+    try:
+        kernels = _kernels()
+    except ImportError:
+        return False
+    try:
+        kernels.loss(
+            torch.zeros(1, 1, device=device), torch.zeros(1, dtype=torch.int64, device=device), None, 1, 1.0, "sum"
+        )
+    except Exception as error:
+        warnings.warn(f"Triton does not run on {device}, tensor operations do it instead: {error}", stacklevel=2)
+        return False
+    return True
+
+
+def _kernels() -> Any:
+    """Return `triton_loss`, imported when it is wanted."""
+    from multimargin_reference import triton_loss
+
+    return triton_loss
 
 
 def _hinge(input: Tensor, target: Tensor, margin: float) -> Tensor:

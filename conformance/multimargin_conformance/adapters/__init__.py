@@ -78,6 +78,14 @@ def resolve(spec: str, *, device: str = "") -> Subject:
     )
 
 
+def prepare(spec: str) -> None:
+    """Import the adapter that a name needs, and with it the framework; make nothing, so that no device is touched."""
+    if spec in SHIPPED:
+        importlib.import_module(SHIPPED[spec][0])
+    elif spec.partition(":")[0] == "torch":
+        _torch_adapter()
+
+
 def _torch_adapter() -> Any:
     return importlib.import_module("multimargin_conformance.adapters.torch")
 

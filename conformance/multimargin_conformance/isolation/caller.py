@@ -13,6 +13,7 @@ from multimargin_conformance.calling import Arrays, Call
 from multimargin_conformance.isolation.launch import ON_THE_HOST, Opened
 from multimargin_conformance.isolation.link import Request
 from multimargin_conformance.isolation.pipeline import Pipeline
+from multimargin_conformance.isolation.spares import Spares
 from multimargin_conformance.isolation.wire import Broken, array_text, observation, run_text
 from multimargin_conformance.judge import Finding, no_result
 from multimargin_conformance.outcome import Crashed, Malformed, Observation, Outcome, Returned
@@ -39,6 +40,7 @@ class WorkerCaller:
         self._queued = 0  # bytes of it
         self._blocks: dict[int, tuple[Any, str]] = {}  # arrays that were handed over, kept so that ids stay theirs
         self._holds = False  # whether the process was asked to hold anything
+        self._spares = Spares(opened)  # of which one at a time is the side's
         self._side: WorkerCaller | None = None
 
     def ahead(self, items: Sequence[T]) -> Iterator[T]:
@@ -87,7 +89,8 @@ class WorkerCaller:
             return self.call(call)
         side = self._beside()
         if not isinstance(side.call(valid).outcome, Returned):
-            side.pipeline.close()
+            if (link := side.pipeline.give_back()) is not None:
+                self._spares.retire(link)
             side.pipeline.charges.clear()
             side.call(valid)
         return side.call(call)
@@ -135,6 +138,7 @@ class WorkerCaller:
         """End every process."""
         if self._side is not None:
             self._side.close()
+        self._spares.close()
         self.pipeline.close()
 
     @property
@@ -144,7 +148,8 @@ class WorkerCaller:
     def _beside(self) -> WorkerCaller:
         """Return the caller of a second process, for this item."""
         if self._side is None:
-            self._side = WorkerCaller(replace(self.opened, link=self.opened.again(0)))
+            take = self._spares.take
+            self._side = WorkerCaller(replace(self.opened, link=take(0), again=take))
         side = self._side
         side._items, side.place, side.key, side.part = self._items, self.place, self.key, self.part
         side._sent_to = len(self._items)

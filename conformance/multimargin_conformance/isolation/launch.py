@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from multimargin_conformance.adapters import KINDS, names
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend, distribution_version
 from multimargin_conformance.calling import FEATURES
 from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.isolation.forks import Forks
 from multimargin_conformance.isolation.link import Link, Request, Trouble
 from multimargin_conformance.isolation.validate import violation
 from multimargin_conformance.source import LIVE
@@ -47,15 +49,40 @@ class Limits:
 class Opened:
     """A started backend: what it is, what it offers, its process, and how to start another one like it.
 
-    has_class: whether CLASS-1 to CLASS-4 apply, None where none of CLASS does.
+    begin: ask another process to start and do not wait for it; from a process that forks, where one is given (raises
+    OSError where it does not). has_class: whether CLASS-1 to CLASS-4 apply, None where none of CLASS does.
     """
 
     subject: Subject
     features: frozenset[str]
     link: Link
     again: Callable[[int], Link]
+    begin: Callable[..., Begun]
+    command: Sequence[str]
     limits: Limits
     has_class: bool | None = None
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether the process is this package's own worker."""
+        return not self.subject.spec.startswith("cmd:")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A process that was asked to start, and the request that says so."""
+
+    spec: str
+    link: Link
+    request: Request
+    timeout: float
+
+    def started(self) -> Link:
+        """Return the process once it has started. Raises BackendNotStarted."""
+        with _giving_up(self.spec, self.link):
+            self.link.receive(self.timeout)
+            _check(self.request.answer, self.spec)
+        return self.link
 
 
 def opened(
@@ -90,9 +117,13 @@ def opened(
     has_class = answer["integration"]["class"] if "integration" in answer else None
 
     def again(first_id: int) -> Link:
-        return _handshake(spec, command, device, limits, first_id, ())[0]
+        return _begin(spec, command, device, limits, first_id).started()
 
-    return Opened(subject, FEATURES.intersection(answer["features"]), link, again, limits, has_class)
+    def begin(forks: Forks | None = None) -> Begun:
+        return _begin(spec, command, device, limits, 0, forks)
+
+    features = FEATURES.intersection(answer["features"])
+    return Opened(subject, features, link, again, begin, command, limits, has_class)
 
 
 def _elsewhere(*_arguments: Any, **_options: Any) -> Any:
@@ -140,20 +171,37 @@ def _handshake(
     spec: str, command: Sequence[str], device: str, limits: Limits, first_id: int, meanwhile: Iterable[object]
 ) -> tuple[Link, dict[str, Any]]:
     """Start the process and ask it to start; return it and its answer. Raises BackendNotStarted."""
+    begun = _begin(spec, command, device, limits, first_id)
+    with _giving_up(spec, begun.link):
+        for _ in meanwhile:
+            if begun.link.process.said_something():
+                break
+    return begun.started(), begun.request.answer
+
+
+def _begin(
+    spec: str, command: Sequence[str], device: str, limits: Limits, first_id: int, forks: Forks | None = None
+) -> Begun:
+    """Start the process and ask it to start. Raises BackendNotStarted, and OSError of a process that forks."""
     try:
-        link = Link(command, first_id, limits.validate)
+        link = Link(command, first_id, limits.validate, forks)
     except OSError as error:
+        if forks is not None:
+            raise
         raise BackendNotStarted(f"{spec}: {command[0]}: {error.strerror}") from error
     suite = f"multimargin {distribution_version('multimargin')}"
     request = Request("start", f'"protocol":[{PROTOCOL}],"suite":"{suite}","device":{json.dumps(device)}')
-    try:
+    with _giving_up(spec, link):
         link.send(request)
         link.process.flush()
-        for _ in meanwhile:
-            if link.process.said_something():
-                break
-        link.receive(limits.start_timeout)
-        _check(request.answer, spec)
+    return Begun(spec, link, request, limits.start_timeout)
+
+
+@contextmanager
+def _giving_up(spec: str, link: Link) -> Iterator[None]:
+    """End the process where it cannot be gone on with. Raises BackendNotStarted, with its stderr."""
+    try:
+        yield
     except Trouble as trouble:
         failed = BackendNotStarted(_words_of(spec, trouble.reason, trouble.stderr))
         failed.stderr = trouble.stderr
@@ -165,7 +213,6 @@ def _handshake(
     except BaseException:
         link.kill()
         raise
-    return link, request.answer
 
 
 def _vectors() -> Iterator[object]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from multimargin_conformance.isolation.forks import Forks
 from multimargin_conformance.isolation.process import Ended, Late, Process, TooLong
 from multimargin_conformance.isolation.validate import violation
 from multimargin_conformance.isolation.wire import Broken, parsed
@@ -46,9 +47,9 @@ class Trouble(Exception):  # noqa: N818 (named for what it is)
 class Link:
     """Requests out, answers in, in the order of the requests."""
 
-    def __init__(self, command: Sequence[str], first_id: int, validate: bool) -> None:
-        """Start the process. Raises OSError."""
-        self.process = Process(command)
+    def __init__(self, command: Sequence[str], first_id: int, validate: bool, forks: Forks | None = None) -> None:
+        """Start the process, or have it forked. Raises OSError."""
+        self.process = Process(command if forks is None else forks.fork())
         self.next_id, self.validate = first_id, validate
         self.waiting: deque[Request] = deque()
         self.twice: list[Request] = []

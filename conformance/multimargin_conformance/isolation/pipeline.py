@@ -104,6 +104,13 @@ class Pipeline:
             self.link.kill()
         self._forget()
 
+    def give_back(self) -> Link | None:
+        """Return the process, which is no good for further calls; the next request has another one."""
+        link = self.link
+        if link is not None:
+            self._forget()
+        return link
+
     def _asked(self, link: Link, request: Request) -> bool:
         """Ask for what no item is charged with; return whether it was answered."""
         try:

@@ -10,6 +10,8 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from multimargin_conformance.isolation.forks import Forked
+
 LONGEST_LINE = 8 << 20  # bytes
 STDERR_KEPT = 8192  # bytes
 CHUNK = 1 << 18
@@ -32,18 +34,11 @@ class TooLong(Exception):  # noqa: N818
 
 
 class Process:
-    """A command in a session and process group of its own."""
+    """A command in a session and process group of its own, or a process that was forked into a group of its own."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str] | Forked) -> None:
         """Start it. Raises OSError where that is not possible."""
-        self._child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        self._child = command if isinstance(command, Forked) else _started(command)
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         assert self._child.stderr is not None
@@ -114,10 +109,14 @@ class Process:
         self._waited(LEAVE_S)
         self.kill()
 
-    def kill(self) -> None:
-        """End the process and its group at once."""
+    def signal(self) -> None:
+        """Tell the process and its group to end at once; `kill` is still to come."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the process and its group at once."""
+        self.signal()
         self._child.wait()
         self._read(self._err, self._note)
         for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
@@ -154,6 +153,8 @@ class Process:
         """Return whether the process has ended, and leave it to be waited for: until then its group is its own."""
         if self._exit is not None and not select.select([self._exit], [], [], 0)[0]:
             return False
+        if isinstance(self._child, Forked):  # no child of this process: nothing but its descriptor tells
+            return True
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             return self._child.poll() is not None
         return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
@@ -197,6 +198,17 @@ class Process:
     def _note(self, data: bytes) -> None:
         self._stderr += data
         del self._stderr[:-STDERR_KEPT]
+
+
+def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
 
 
 def _pidfd(pid: int) -> int | None:

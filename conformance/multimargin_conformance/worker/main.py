@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .forking import fork_for_each
 from .limits import limit
 from .server import Server
 
@@ -28,9 +29,13 @@ def main(words: list[str]) -> None:
     parser.add_argument("--child", action="store_true", help="end when the process that started this one does")
     parser.add_argument("--memory", type=int, default=0, help="bytes, 0 for no limit")
     parser.add_argument("--path", action="append", default=[], help="append to the module search path")
+    parser.add_argument("--forks", type=int, default=-1, help="a socket: serve in a copy of this process a request")
     given = parser.parse_args(words)
     limit(given.child, given.memory)
     sys.path.extend(given.path)
+    if given.forks >= 0:
+        fork_for_each(given.forks, given.backend)
+        limit(given.child, 0)
     requests, answers = _own_descriptors()
     faulthandler.enable(all_threads=False)
     with warnings.catch_warnings(), np.errstate(all="ignore"):

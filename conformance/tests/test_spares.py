@@ -1,0 +1,141 @@
+"""Processes that are forked and started ahead for calls that may end them: same answers, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from multimargin_conformance import check
+from multimargin_conformance.backend import BackendNotStarted
+from multimargin_conformance.isolation import spares as spares_module
+from multimargin_conformance.isolation.forks import Forks
+from multimargin_conformance.isolation.launch import Opened, opened
+from multimargin_conformance.isolation.link import Request, Trouble
+from multimargin_conformance.isolation.spares import Spares
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="forked processes are waited for by pidfd")
+
+BACKEND = """import os
+import numpy as np
+
+ended = False
+
+
+def forward(input, target, **options):
+    global ended
+    with open("parents.txt", "a") as file:
+        file.write(f"{os.getpid()} {os.getppid()}\\n")
+    if input.shape == (1, 7):
+        os.abort()
+    ended = ended or bool(((target < 0) | (target >= input.shape[-1])).any())
+    if ended:
+        raise RuntimeError("device-side assert triggered")
+    return np.zeros((), input.dtype)
+"""
+ABORTING = '"op":"forward","p":1,"margin":"000000000000f03f","reduction":"mean","weight":null,' + ",".join(
+    f'"{name}":{{"dtype":"{dtype}","shape":{shape},"hex":"{"00" * size}"}}'
+    for name, dtype, shape, size in (("input", "float64", "[1,7]", 56), ("target", "int64", "[1]", 8))
+)
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    (tmp_path / "ending.py").write_text(BACKEND, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = opened("py:ending.py:forward", "gpu")
+    yield found
+    found.link.kill()
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+
+
+def test_the_first_is_started_and_the_others_are_forked_ahead(there: Opened) -> None:
+    spares = Spares(there, most=3)
+    try:
+        links = [spares.take(number) for number in (0, 10, 20)]
+        parents = [Path(f"/proc/{link.process._pid}/stat").read_text().split()[3] for link in links]
+        assert parents[0] == str(os.getpid()) != parents[1] == parents[2]
+        assert [link.next_id >= number for link, number in zip(links, (0, 10, 20), strict=True)] == [True] * 3
+        assert len(spares._begun) == 3
+        pids = [link.process._pid for link in (*links, *(b.link for b in spares._begun))]
+        assert all(running(pid) for pid in pids)
+        for link in links:
+            spares.retire(link)
+        assert select.select([], [], [], 0) == ([], [], [])
+    finally:
+        spares.close()
+    assert not any(running(pid) for pid in pids)
+
+
+def test_how_a_forked_process_ended_is_known(there: Opened) -> None:
+    spares = Spares(there, most=1)
+    try:
+        spares.retire(spares.take(0))
+        link = spares.take(5)
+        link.send(Request("run", ABORTING))
+        link.process.flush()
+        with pytest.raises(Trouble, match="the process was ended by SIGABRT"):
+            link.receive(30)
+    finally:
+        spares.close()
+
+
+def test_without_forks_processes_are_started(there: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(_command: object) -> Forks:
+        raise OSError("no such system call")
+
+    monkeypatch.setattr(spares_module, "Forks", refusing)
+    spares = Spares(there, most=1)
+    try:
+        links = [spares.take(0), spares.take(0)]
+        assert {Path(f"/proc/{link.process._pid}/stat").read_text().split()[3] for link in links} == {str(os.getpid())}
+        for link in links:
+            link.kill()
+    finally:
+        spares.close()
+
+
+def test_a_process_that_forks_and_ends_is_done_without(there: Opened) -> None:
+    spares = Spares(there, most=1)
+    try:
+        spares.retire(spares.take(0))
+        spares.retire(spares.take(0))
+        assert spares._forks is not None
+        spares._forks._process.kill()
+        spares._forks._process.wait()
+        try:
+            link = spares.take(0)  # the one ahead ended with the process that forked it
+        except BackendNotStarted:
+            link = spares.take(0)
+        assert Path(f"/proc/{link.process._pid}/stat").read_text().split()[3] == str(os.getpid())
+        link.kill()
+    finally:
+        spares.close()
+
+
+def test_each_call_that_ends_a_device_has_a_process_and_all_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ending.py").write_text(BACKEND, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    before = set(os.listdir("/proc/self/fd"))
+    options = {"profile": "core", "clause": "REJECT-5", "dtypes": ["float64"], "only": ["p=1"]}
+    report = check("py:ending.py:forward", device="gpu", isolate=True, **options)  # type: ignore[arg-type]
+    assert report.counts["pass"] > 5
+    assert report.counts["fail"] == 0
+    calls = [line.split() for line in (tmp_path / "parents.txt").read_text().splitlines()]
+    forked = {pid for pid, parent in calls if parent != str(os.getpid())}
+    assert len(forked) >= report.counts["pass"] - 1
+    assert len({parent for _, parent in calls}) == 2
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert not any(running(int(pid)) for pid, _ in calls)
