@@ -134,6 +134,12 @@ def _rounded(value: Any, dtype: np.dtype[Any]) -> Floats:
         return np.asarray(value, dtype)
 
 
+def first_outside(target: NDArray[np.int64], classes: int) -> int | None:
+    """Return the first row whose target is outside [0, classes)."""
+    found = kernels.outside(_ready(target), classes)
+    return None if found == kernels.IN_RANGE else int(found)
+
+
 def _run(
     x: Floats,
     y: NDArray[np.int64],

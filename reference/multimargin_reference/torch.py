@@ -3,12 +3,15 @@
 The arithmetic is `vectorized`'s: the threshold x[y] - margin as an error-free pair, so that z > 0 is decided exactly;
 halves computed in float32; rows' sums weighted and scaled in float64; one rounding at the end.
 
-On CUDA, where Triton is installed, `triton_loss` computes the same in one pass over input. Plain tensor operations are
-left for other devices, and for what sees operations only: vmap, other transforms, tracing, compiling, fake tensors.
+On CUDA, where Triton is installed, `triton_loss` computes the same in one pass over input; on the CPU `numba_loss`
+does, where Numba is. Plain tensor operations are left for other devices, and for what sees operations only: vmap, other
+transforms, tracing, compiling, fake tensors. Small batches of float32 and float64 on the CPU are handed over to ATen,
+which is right about them, though where rounding may decide the sign of z it does.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from functools import cache
@@ -17,9 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multimargin_reference.engine import engine
 from multimargin_reference.module import check_constructor, reduction_from_flags
 from multimargin_reference.validation import REDUCTIONS
 
+FEW = 1 << 14  # numbers up to which ATen is as fast as anything that is called from Python
+PLAIN = (Tensor, torch.nn.Parameter)
+ATEN_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 COMPUTE_DTYPES = {
     torch.float16: torch.float32,
     torch.bfloat16: torch.float32,
@@ -47,6 +54,11 @@ def multi_margin_loss(
     Raises ValueError for p, reduction or weight's rank, TypeError for what is not a tensor or a number, RuntimeError
     for any other wrong shape, dtype or value, and NotImplementedError for a second derivative.
     """
+    if size_average is None and reduce is None and _is_atens(input, target, p, margin, weight, reduction):
+        try:
+            return torch._C._nn.multi_margin_loss(input, target, p, margin, weight, ATEN_REDUCTIONS[reduction])  # type: ignore[arg-type]
+        except RuntimeError:
+            pass  # what ATen refuses is refused below, in more words
     reduction = reduction_from_flags(size_average, reduce, reduction)
     _check_types(input, target, weight, margin)
     logits, weight = _autocast(input, weight)
@@ -60,7 +72,7 @@ def multi_margin_loss(
         if logits.requires_grad and torch.is_grad_enabled():
             loss = _FusedLoss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]
         else:
-            loss = _kernels().loss(logits, target, weight, *options)
+            loss = _kernels(logits.device).loss(logits, target, weight, *options)
     else:
         _check_range(target, logits.shape[-1] if logits.dim() else 1)
         loss = _Loss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]
@@ -137,9 +149,9 @@ class _FusedLoss(torch.autograd.Function):
         ctx.options, ctx.gradient = (p, margin, reduction), None
         loss: Tensor
         if reduction != "none":
-            loss, ctx.gradient = _kernels().loss_and_gradient(input, target, weight, p, margin, reduction)
+            loss, ctx.gradient = _kernels(input.device).loss_and_gradient(input, target, weight, p, margin, reduction)
         else:
-            loss = _kernels().loss(input, target, weight, p, margin, reduction)
+            loss = _kernels(input.device).loss(input, target, weight, p, margin, reduction)
         return loss
 
     @staticmethod
@@ -149,7 +161,7 @@ class _FusedLoss(torch.autograd.Function):
         if gradient is None or torch.is_grad_enabled() or not _is_plain(grad_output, gradient.device):
             gradient = _Gradient.apply(grad_output, *tensors, *ctx.options)  # type: ignore[no-untyped-call]
         else:
-            _kernels().multiply(gradient, grad_output, *tensors, *ctx.options)
+            _kernels(gradient.device).multiply(gradient, grad_output, *tensors, *ctx.options)
         return gradient, None, None, None, None, None
 
 
@@ -169,7 +181,7 @@ class _Gradient(torch.autograd.Function):
         reduction: str,
     ) -> Tensor:
         if _has_kernels(input, target, weight, grad_output):
-            found: Tensor = _kernels().gradient(grad_output, input, target, weight, p, margin, reduction)
+            found: Tensor = _kernels(input.device).gradient(grad_output, input, target, weight, p, margin, reduction)
             return found
         hinge = _hinge(input, target, margin)
         column = target.reshape(-1, 1)
@@ -194,48 +206,75 @@ class _Gradient(torch.autograd.Function):
         raise NotImplementedError("multi_margin_loss can be differentiated only once")
 
 
+def _is_atens(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduction: Any) -> bool:
+    """Return whether ATen does this call as well, and is the first to be done: few numbers, and a batch of them."""
+    return (
+        type(input) in PLAIN
+        and input.is_cpu
+        and (input.dtype is torch.float32 or input.dtype is torch.float64)
+        and input.dim() == 2
+        and 0 < input.numel() < FEW
+        and type(target) is Tensor
+        and target.is_cpu
+        and target.dtype is torch.int64
+        and target.dim() == 1
+        and p in (1, 2)
+        and type(margin) in (int, float)
+        and reduction in ATEN_REDUCTIONS
+        and (weight is None or (type(weight) in PLAIN and not weight.requires_grad))
+        and not torch.compiler.is_compiling()
+        and not _sees_operations()
+    )
+
+
 def _has_kernels(input: Tensor, *others: Tensor | None) -> bool:
-    """Return whether the kernels may compute this: they need values in the memory of one device, and Triton."""
-    if input.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        return False
+    """Return whether kernels may compute this: they need values in the memory of one device, and what compiles them."""
     return (
         not torch.compiler.is_compiling()
-        and not torch._C._is_tracing()
-        and not torch._C._are_functorch_transforms_active()
-        and torch._C._len_torch_dispatch_stack() == 0
+        and not _sees_operations()
         and all(t is None or _is_plain(t, input.device) for t in (input, *others))
-        and _runs_kernels(input.device)
+        and _kernels(input.device) is not None
+    )
+
+
+def _sees_operations() -> bool:
+    """Return whether something is at work that has to see every operation."""
+    return (
+        torch._C._is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
     )
 
 
 def _is_plain(tensor: Tensor, device: torch.device) -> bool:
     """Return whether a tensor has memory of its own there; under is_grads_batched, grad_output has none."""
-    known = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device == device
+    known = type(tensor) in PLAIN and tensor.device == device
     return known and not tensor.is_neg() and torch._C._has_storage(tensor)
 
 
 @cache
-def _runs_kernels(device: torch.device) -> bool:
-    """Return whether Triton is installed and runs there; where it is and does not, warn once of why."""
+def _kernels(device: torch.device) -> Any:
+    """Return the module that computes there, `triton_loss` or `numba_loss`, or None for tensor operations.
+
+    Warns once of why, where Triton is installed and does not run.
+    """
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return importlib.import_module("multimargin_reference.numba_loss") if _is_compiled(device) else None
     try:
-        kernels = _kernels()
+        from multimargin_reference import triton_loss
     except ImportError:
-        return False
+        return None
     try:
-        kernels.loss(
-            torch.zeros(1, 1, device=device), torch.zeros(1, dtype=torch.int64, device=device), None, 1, 1.0, "sum"
-        )
+        one = torch.zeros(1, dtype=torch.int64, device=device)
+        triton_loss.loss(torch.zeros(1, 1, device=device), one, None, 1, 1.0, "sum")
     except Exception as error:
         warnings.warn(f"Triton does not run on {device}, tensor operations do it instead: {error}", stacklevel=2)
-        return False
-    return True
-
-
-def _kernels() -> Any:
-    """Return `triton_loss`, imported when it is wanted."""
-    from multimargin_reference import triton_loss
-
+        return None
     return triton_loss
+
+
+def _is_compiled(device: torch.device) -> bool:
+    return device.type == "cpu" and engine() is not None
 
 
 def _hinge(input: Tensor, target: Tensor, margin: float) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from multimargin_reference.engine import engine
+from multimargin_reference.engine import Engine, engine
 from multimargin_reference.validation import Arguments, validate, validate_grad_output
 
 Floats = NDArray[Any]
@@ -50,10 +50,7 @@ def multi_margin_loss(
     if fast and (results := fast.plain(input, target, p, margin, weight, reduction, gradient=False)):
         return results[0]
     call = validate(input, target, p, margin, weight, reduction)
-    if fast and (results := fast.evaluate(call, None, loss=True)):
-        return results[0]
-    with _quiet():
-        return _loss(call, _evaluate(call, loss=True, factors=None).losses)
+    return _by(fast, call, None, loss=True)[0]
 
 
 def multi_margin_loss_backward(
@@ -73,12 +70,7 @@ def multi_margin_loss_backward(
     """
     call = validate(input, target, p, margin, weight, reduction)
     grads = validate_grad_output(grad_output, call)
-    if (fast := engine()) and (results := fast.evaluate(call, grads, loss=False)):
-        return results[1].reshape(np.shape(input))
-    with _quiet():
-        return _evaluate(call, loss=False, factors=_factors(call, grads.astype(np.float64))).gradient.reshape(
-            np.shape(input)
-        )
+    return _by(engine(), call, grads, loss=False)[1].reshape(np.shape(input))
 
 
 def multi_margin_loss_and_grad(
@@ -98,11 +90,24 @@ def multi_margin_loss_and_grad(
     if fast and (results := fast.plain(input, target, p, margin, weight, reduction, gradient=True)):
         return results
     call = validate(input, target, p, margin, weight, reduction)
-    if fast and (results := fast.evaluate(call, np.ones(1), loss=True)):
-        return results[0], results[1].reshape(np.shape(input))
+    loss, gradient = _by(fast, call, np.ones(1), loss=True)
+    return loss, gradient.reshape(np.shape(input))
+
+
+def _by(fast: Engine | None, call: Arguments, grads: Floats | None, *, loss: bool) -> tuple[Floats, Floats]:
+    """Let the other engine do a call, if there is one and it does it."""
+    return (fast and fast.evaluate(call, grads, loss=loss)) or evaluate(call, grads, loss=loss)
+
+
+def evaluate(call: Arguments, grads: Floats | None, *, loss: bool) -> tuple[Any, Any]:
+    """Return the loss and the gradient of validated arguments by NumPy, each None where it is not asked for.
+
+    grads: grad_output, (N,), or (1,) for every row; None for no gradient.
+    """
     with _quiet():
-        sums = _evaluate(call, loss=True, factors=_factors(call, np.ones(len(call.target))))
-        return _loss(call, sums.losses), sums.gradient.reshape(np.shape(input))
+        factors = None if grads is None else _factors(call, grads.astype(np.float64))
+        sums = _evaluate(call, loss=loss, factors=factors)
+        return _loss(call, sums.losses) if loss else None, None if grads is None else sums.gradient
 
 
 @contextmanager
