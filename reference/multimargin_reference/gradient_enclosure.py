@@ -76,7 +76,9 @@ def _gradient_row(problem: Problem, index: int) -> list[Interval]:
     elements |= {x: _undefined_element(problem, factor, count, overflow) for x, count in row.undefined.items()}
     target = _target(problem, row, factor, elements.values(), exact, overflow)
     zero = EXACT_ZERO.with_also(overflow.inactive)  # x = -inf
-    return [target if i == y else elements[x].interval if x in elements else zero for i, x in enumerate(logits)]
+    by_object = {id(x): x for x in logits}  # equal logits are one object: hash few exact numbers
+    intervals = {key: elements[x].interval if x in elements else zero for key, x in by_object.items()}
+    return [target if i == y else intervals[id(x)] for i, x in enumerate(logits)]
 
 
 def _factor(problem: Problem, g: Fraction, w: Fraction) -> Factor:

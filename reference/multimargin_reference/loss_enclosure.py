@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,6 +52,23 @@ class Sums:
             added_outcomes(self.outcomes, other.outcomes),
         )
 
+    def times(self, count: int) -> Sums:
+        """Add equal rows' figures up, `count` of them: what a special value is added to twice it was added to once."""
+        return Sums(
+            self.n * count,
+            self.value * count,
+            self.size * count,
+            self.error * count,
+            self.underflow * count,
+            self.reached * count,
+            self.positive_reach * count,
+            self.negative_reach * count,
+            self.zero_reach * count,
+            self.own_reach,
+            self.largest,
+            added_outcomes(self.outcomes, self.outcomes) if count > 1 else self.outcomes,
+        )
+
 
 def loss_intervals(problem: Problem) -> list[Interval]:
     """Return one interval a row for "none", otherwise a list of one interval. The margin rounds to a finite number."""
@@ -62,7 +80,8 @@ def loss_intervals(problem: Problem) -> list[Interval]:
     if problem.reduction == "mean" and not rows:
         return [Interval(ZERO, ZERO, frozenset({"nan"}))]  # SHAPE-8: 0, or 0 / 0
     if problem.reduction != "none":
-        return [_interval(problem, range(len(rows)), reduce(Sums.plus, rows, Sums()))]
+        summed = (known[key].times(count) for key, count in Counter(keys).items())
+        return [_interval(problem, range(len(rows)), reduce(Sums.plus, summed, Sums()))]
     intervals = {key: _interval(problem, [i], rows[i]) for key, i in {key: i for i, key in enumerate(keys)}.items()}
     return [intervals[key] for key in keys]
 

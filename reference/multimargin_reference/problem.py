@@ -6,6 +6,7 @@ Symbols as in SPEC.md's appendix A: u unit roundoff, eta smallest subnormal, z =
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -44,11 +45,9 @@ class Problem:
     @cached_property
     def figures(self) -> tuple[Row, ...]:
         """Every row's terms; equal rows share one Row (a batch of 65,537 may have a handful of different ones)."""
-        known: dict[tuple[int, tuple[Real, ...]], Row] = {}
-        for i, key in enumerate(zip(self.targets, self.rows, strict=True)):
-            if key not in known:
-                known[key] = row_terms(self, i)
-        return tuple(known[key] for key in zip(self.targets, self.rows, strict=True))
+        keys = list(zip(self.targets, map(id, self.rows), strict=True))  # equal rows are one tuple
+        known = {key: row_terms(self, i) for key, i in {key: i for i, key in enumerate(keys)}.items()}
+        return tuple(known[key] for key in keys)
 
     @property
     def eta(self) -> Fraction:
@@ -94,15 +93,17 @@ class Row:
 def problem(case: Case, *, format: Format | None = None, flush: bool = False) -> Problem:
     """Return a valid case in exact numbers; `format` is input's unless given. Raises as `validate` does."""
     call = validate(case.input, case.target, case.p, case.margin, case.weight, case.reduction)
-    weight = None if call.weight is None else [exact(w) for w in call.weight]
-    grads: list[Real] = [ONE] * len(call.target)
+    grads: tuple[Real, ...] = (ONE,) * len(call.target)
+    weights = grads
+    if call.weight is not None:
+        weights = _exact_row(call.weight[call.target].astype(np.float64).tolist())
     if case.grad_output is not None:
-        grads = [exact(g) for g in validate_grad_output(case.grad_output, call)]
+        grads = _exact_row(validate_grad_output(case.grad_output, call).astype(np.float64).tolist())
     return Problem(
-        rows=tuple(_exact_row(row) for row in call.input.astype(np.float64).tolist()),
+        rows=_exact_rows(call.input.astype(np.float64).tolist()),
         targets=tuple(int(y) for y in call.target),
-        weights=tuple(ONE if weight is None else weight[y] for y in call.target),
-        grads=tuple(grads),
+        weights=weights,
+        grads=grads,
         margin=exact(call.margin),
         p=call.p,
         reduction=call.reduction,
@@ -111,8 +112,15 @@ def problem(case: Case, *, format: Format | None = None, flush: bool = False) ->
     )
 
 
-def _exact_row(values: list[float]) -> tuple[Real, ...]:
-    """Convert a row, each distinct logit once (large sparse rows repeat a few)."""
+def _exact_rows(rows: list[list[float]]) -> tuple[tuple[Real, ...], ...]:
+    """Convert rows, equal ones once: to the same tuple."""
+    keys = list(map(tuple, rows))
+    known = {key: _exact_row(key) for key in dict.fromkeys(keys)}
+    return tuple(map(known.__getitem__, keys))
+
+
+def _exact_row(values: Sequence[float]) -> tuple[Real, ...]:
+    """Convert a row, equal numbers once: to the same object (large sparse rows repeat a few)."""
     known: dict[float, Real] = {}
     return tuple(known[v] if v in known else known.setdefault(v, exact(v)) for v in values)
 
@@ -120,7 +128,10 @@ def _exact_row(values: list[float]) -> tuple[Real, ...]:
 def row_terms(problem: Problem, index: int) -> Row:
     """Return the terms of one row, each distinct logit evaluated once."""
     logits, y = problem.rows[index], problem.targets[index]
-    counts = Counter(logits)
+    counts: Counter[Real] = Counter()
+    objects = {id(x): x for x in logits}
+    for key, count in Counter(map(id, logits)).items():  # equal logits are one object: hash few exact numbers
+        counts[objects[key]] += count
     counts[logits[y]] -= 1
     terms: dict[Real, Term] = {}
     infinite: dict[Real, int] = {}
