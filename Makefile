@@ -52,15 +52,25 @@ mutants: $(INSTALLED)
 	@$(RUN) scripts/mutants.py
 
 lint: $(INSTALLED)
-	$(RUN) -m ruff check --quiet
-	$(RUN) -m ruff format --check --quiet
+	@$(MAKE) --no-print-directory -j 4 $(LINTS)
+
+# The slowest first. What README.md shows of commands conformance/tests/test_readme.py compares.
+LINTS = lint-vectors lint-types lint-needed lint-ruff lint-generated
+.PHONY: $(LINTS)
+lint-vectors:
+	$(RUN) -m multimargin_vectors.generate --check
+lint-types:
 	$(RUN) -m mypy
 	$(RUN) -m mypy --strict scripts benchmarks examples/consume_vectors.py
-	$(RUN) -m multimargin_reference.spec --check
-	$(RUN) -m multimargin_vectors.generate --check
-	$(RUN) -m multimargin_conformance.faults --check
+lint-needed:
 	$(RUN) -m multimargin_conformance.needed --check
-	$(RUN) scripts/readme.py --check
+lint-ruff:
+	$(RUN) -m ruff check --quiet
+	$(RUN) -m ruff format --check --quiet
+lint-generated:
+	$(RUN) -m multimargin_reference.spec --check
+	$(RUN) -m multimargin_conformance.faults --check
+	$(RUN) scripts/readme.py --check file table section diff
 
 bench: $(INSTALLED)
 	@$(RUN) benchmarks/speed.py $(ARGS)

@@ -1,4 +1,4 @@
-"""Write every output and file that README.md shows again, from the real commands; --check compares instead.
+"""Write every output and file that README.md shows again, from the real commands; --check [KIND...] compares instead.
 
 A part lies between `<!-- KIND ARGUMENTS -->` and `<!-- end -->`. KIND is one of
 file PATH; table PATH; section PATH TITLE; diff OLD NEW; run [without=WORD,...] ARGUMENTS OF multimargin.
@@ -42,13 +42,14 @@ TRIES = 3  # uninitialised memory is right by luck now and then
 
 
 def main() -> int:
-    """Write README.md, or with --check return 1 when it is stale."""
-    text = README.read_text(encoding="utf-8")
-    if "--check" not in sys.argv[1:]:
+    """Write README.md, or with --check return 1 when it is stale; the kinds named are compared, or all."""
+    text, words = README.read_text(encoding="utf-8"), sys.argv[1:]
+    if "--check" not in words:
         README.write_text(PART.sub(lambda part: f"{part['start']}{shown(part)}{part['end']}", text), encoding="utf-8")
         print("wrote README.md")
         return 0
-    stale = [part["rest"] for part in PART.finditer(text) if not current(part)]
+    kinds = [word for word in words if word in SHOW] or SHOW
+    stale = [part["rest"] for part in PART.finditer(text) if part["kind"] in kinds and not current(part)]
     if stale:
         print(f"README.md is stale: {'; '.join(stale)}: run `make readme`", file=sys.stderr)
     else:

@@ -1,8 +1,12 @@
-"""The README's two kernels are judged as it says, and what is stale in it is named; `make lint` compares outputs."""
+"""The README's outputs are what its commands print, and they say what it says; what is stale in it is named.
+
+`make lint` compares everything else that it shows.
+"""
 
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +17,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "readme.py"))
+RUNS = {part["rest"].split()[-1]: part for part in SCRIPT["PART"].finditer(README) if part["kind"] == "run"}
+WRONG, RIGHT = (f"py:examples/{name}_kernel.py:Kernel" for name in ("wrong", "right"))
 
 
 def _run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -54,15 +61,22 @@ def test_no_volatile_text_is_shown() -> None:
     assert re.findall(r"checks in [\d.]+ s|torch [\d.]+\+\w+|loss = (?!<garbage>)\S+, .*\[SHAPE-[78] ", README) == []
 
 
-def _check(backend: str) -> subprocess.CompletedProcess[str]:
-    return _run("-m", "multimargin_conformance.cli", "check", backend)
+def _printed(backend: str) -> str:
+    """Return what the README's command for a backend prints, and compare it with what is shown."""
+    part = RUNS[backend]
+    for _ in range(SCRIPT["TRIES"]):
+        text: str = SCRIPT["shown"](part)
+        if not SCRIPT["REFERENCE_MACHINE"] or text == part["shown"]:
+            return text
+    assert text == part["shown"], "README.md is stale: run `make readme`"
+    return text
 
 
 def test_the_wrong_kernel_is_rejected_on_the_kink_alone() -> None:
-    done = _check("py:examples/wrong_kernel.py:Kernel")
-    assert done.returncode == 1
-    assert re.findall(r"^  (\S+ \S+) \(MUST\)", done.stdout, re.M) == ["GRADIENT-4 kink"]
-    assert re.search(r"gradient\[0, 0\] = -0\.5, but should be 0\.0 \(exact grid", done.stdout)
+    text = _printed(WRONG)
+    assert text.endswith("\n$ echo $?\n1\n```\n")
+    assert re.findall(r"^  (\S+ \S+) \(MUST\)", text, re.M) == ["GRADIENT-4 kink"]
+    assert re.search(r"gradient\[0, 0\] = -0\.5, but should be 0\.0 \(exact grid", text)
 
 
 def test_the_shown_replay_command_fails_again() -> None:
@@ -73,8 +87,20 @@ def test_the_shown_replay_command_fails_again() -> None:
 
 
 def test_the_right_kernel_is_accepted() -> None:
-    done = _check("py:examples/right_kernel.py:Kernel")
-    assert (done.returncode, "FAIL" in done.stdout) == (0, False)
+    text = _printed(RIGHT)
+    assert (text.endswith("\n$ echo $?\n0\n```\n"), "FAIL" in text) == (True, False)
+
+
+def test_every_other_output_is_what_its_command_prints() -> None:
+    assert set(RUNS) == {WRONG, RIGHT, "torch"}
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    _printed("torch")
+
+
+def test_a_kind_that_is_not_named_is_not_compared(copy: Path) -> None:
+    (copy / "examples" / "right_kernel.py").write_text("other = 1\n", encoding="utf-8")
+    assert _run("scripts/readme.py", "--check", "file", cwd=copy).returncode == 0
+    assert _run("scripts/readme.py", "--check", "file", "diff", cwd=copy).returncode == 1
 
 
 def test_finite_differences_do_not_see_the_fault() -> None:
