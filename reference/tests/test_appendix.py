@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import reduce
 from random import Random
 from typing import Any
 
@@ -18,7 +19,7 @@ from multimargin_reference.exact_grid import gradient_is_exact, loss_is_exact
 from multimargin_reference.formats import Format, power_of_two
 from multimargin_reference.gradient_enclosure import gradient_rows
 from multimargin_reference.interval import Interval, bounded, point
-from multimargin_reference.loss_enclosure import loss_intervals
+from multimargin_reference.loss_enclosure import Sums, loss_intervals
 from multimargin_reference.problem import ONE, ZERO, Problem
 
 SMALL = (
@@ -276,3 +277,11 @@ def test_gradient(seed: int) -> None:
     for _ in range(60):
         problem = drawn(random)
         assert gradient_rows(problem) == [Appendix(problem).gradient(i) for i in range(len(problem.rows))]
+
+
+@pytest.mark.parametrize("outcomes", ["finite", "inf", "inf -inf", "finite inf -inf", "-inf nan"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_equal_rows_are_added_up_at_once(outcomes: str, count: int) -> None:
+    figures = [Fraction(k, 3) for k in range(1, 10)]
+    row = Sums(2, *figures[:4], 5, *figures[4:], frozenset(outcomes.split()))
+    assert row.times(count) == reduce(Sums.plus, [row] * count)
