@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from multimargin_conformance.isolation import Limits
 from multimargin_conformance.scaffolding import TEMPLATES, scaffold
 from multimargin_reports import Report
 
+SLOW = "MULTIMARGIN_SLOW" in os.environ
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 SHARED = ROOT / "conformance" / "multimargin_conformance" / "templates"
@@ -88,7 +90,7 @@ def test_libtorch_has_the_failures_of_eager(tmp_path: Path) -> None:
     if find_spec("torch") is None:
         pytest.skip("needs torch")
     backend = _make(EXAMPLES / "libtorch", tmp_path, f"PYTHON={sys.executable}", "CXXFLAGS=-O0")
-    some = "VALUE-*,SHAPE-[!45],DTYPE-*,SPECIAL-*,PURITY-*"
+    some = "VALUE-*,SHAPE-[!45],DTYPE-*,SPECIAL-*,PURITY-*" if SLOW else "VALUE-1,SHAPE-[178],DTYPE-*,SPECIAL-7"
     there, here = check(backend, clause=some), check("torch", clause=some, isolate=False)
     assert (_failing(there), _failing(here)) == (EMPTY, EMPTY)
     assert (there.complete, here.complete) == (True, True)

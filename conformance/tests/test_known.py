@@ -25,7 +25,7 @@ from multimargin_reference.known import FAULTS, VARIANTS, Fault, Variant
 from multimargin_vectors import load
 
 SLOW = "MULTIMARGIN_SLOW" in os.environ
-STEP = 40
+STEP = 80
 PROJECTS = re.compile("PyTorch|PaddlePaddle|burn|cunn|MindSpore|JAX|ONNX|cross entropy|Crammer-Singer")
 UNSEEN = (  # what PyTorch's own tests cannot see, and fixed tolerances cannot either
     "kink-full",
