@@ -33,12 +33,11 @@ class Factor:
     larger: Fraction  # max(1, |G|) max(1, |w|)
     smaller: Fraction  # min(1, |G|) min(1, |w|) / D
     zero: bool  # G or w is zero
-    sign: int
 
     @property
     def infinity(self) -> str:
         """The infinity that an overflowing active element becomes."""
-        return "inf" if self.sign > 0 else "-inf"
+        return "inf" if self.value > 0 else "-inf"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,6 @@ def _factor(problem: Problem, g: Fraction, w: Fraction) -> Factor:
         larger=max(ONE, abs(g)) * max(ONE, abs(w)),
         smaller=min(ONE, abs(g)) * min(ONE, abs(w)) / problem.divisor,
         zero=not value,
-        sign=(value > 0) - (value < 0),
     )
 
 
@@ -179,7 +177,7 @@ def _target(
     if FINITE not in outcomes:
         return Interval(None, None, specials | overflow.target)
     if exact:
-        return Interval(-hi, -lo, specials)
+        return Interval(-hi, -lo)  # of elements that are all finite
     error = max(n - 1, 0) * problem.format.u * size
     if row.own is not None and row.own.upper > 0 and not factor.zero:
         error = _cancellation_error(problem, factor, row.own, n, size)

@@ -11,6 +11,7 @@ from math import prod
 
 from multimargin_reference.arithmetic import Real, product
 from multimargin_reference.exact_grid import loss_is_exact
+from multimargin_reference.formats import INFINITY
 from multimargin_reference.interval import NOTHING, Interval, bounded, point, special_name
 from multimargin_reference.problem import ONE, ZERO, Problem, Row, Term
 
@@ -167,7 +168,7 @@ def _weighted_infinity(problem: Problem, w: Real) -> frozenset[str]:
     """An infinite hinge times the weight; a zero weight gives NaN, or 0 where zero weights are skipped (SPECIAL-8)."""
     if w == 0:
         return frozenset({FINITE, "nan"})
-    weighted = product(w, float("inf"))
+    weighted = product(w, INFINITY)
     assert isinstance(weighted, float)
     name = special_name(weighted)
     return frozenset({name, "nan"} if isinstance(w, Fraction) and may_vanish(problem, w) else {name})
@@ -207,10 +208,10 @@ def _ends(problem: Problem, rows: Sequence[int], sums: Sums) -> tuple[Fraction, 
 
 
 def _overflow(problem: Problem, sums: Sums) -> frozenset[str]:
-    """Return which special values an intermediate overflow may lead to (SPECIAL-6)."""
+    """Return which special values an intermediate overflow may lead to (SPECIAL-6), but for NaN of two infinities."""
     # Rounding is monotone: terms of the other sign can only take a sum away from overflow.
     limit = problem.format.overflow_threshold / (1 + growth(problem, sums.reached + 1))
     signs = {"inf": sums.positive_reach, "-inf": sums.negative_reach}
     names = frozenset(name for name, reach in signs.items() if reach >= limit)
-    undefined = len(names) == 2 or sums.zero_reach >= limit or sums.own_reach >= limit
+    undefined = sums.zero_reach >= limit or sums.own_reach >= limit
     return names | {"nan"} if undefined else names

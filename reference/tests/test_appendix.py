@@ -258,6 +258,40 @@ def test_small_factors_that_just_vanish_beside_large_ones(k: int) -> None:
     assert gradient_rows(problem)[0][1].contains(math.nan) == (k <= 2)
 
 
+# B and Bg at Omega' are not below it (A.12). No case's numbers get there: they are dyadic, and Omega' / (1 + g) is not.
+
+
+@pytest.mark.parametrize(
+    ("classes", "weight", "names"),
+    [(1, ONE, {"inf", "nan"}), (2, ONE, {"inf"}), (2, -ONE, {"-inf"}), (2, ZERO, {"nan"})],
+)
+def test_a_loss_that_just_overflows(classes: int, weight: Fraction, names: set[str]) -> None:
+    """Every term, the own one too, has the same Z = (1 + u)^3 margin + (1 + u)^2 eta / 2."""
+    fmt = SMALL[3]
+    plain = one_row(fmt, [ZERO] * classes, weights=(weight,))
+    reach = fmt.overflow_threshold / (1 + Appendix(plain).g(classes)) / classes
+    margin = (reach / (1 + fmt.u) ** 2 - fmt.eta / 2) / (1 + fmt.u)
+    for m, also in ((margin, names), (margin * Fraction(999, 1000), set())):
+        problem = replace(plain, margin=m)
+        assert loss_intervals(problem) == [Appendix(problem).loss([0])]
+        assert loss_intervals(problem)[0].also == also
+
+
+@pytest.mark.parametrize(
+    ("others", "p", "names"),
+    [([-ONE], 1, {"nan"}), ([-ONE], 2, {"nan"}), ([ONE, ONE], 1, {"inf"}), ([ONE, ONE], 2, {"inf"})],
+)
+def test_a_gradient_that_just_overflows(others: list[Fraction], p: int, names: set[str]) -> None:
+    """By its weight alone beside an inactive element, by the sum of two active ones."""
+    fmt = SMALL[3]
+    plain, active = one_row(fmt, [ZERO, *others], p=p), sum(x > 0 for x in others)
+    weight = fmt.overflow_threshold / (1 + Appendix(plain).g(active + 2)) / (p * max(1, active))
+    for w, also in ((weight, names), (weight * Fraction(999, 1000), set())):
+        problem = replace(plain, weights=(w,))
+        assert gradient_rows(problem) == [Appendix(problem).gradient(0)]
+        assert gradient_rows(problem)[0][1].also == also
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_loss(seed: int) -> None:
     random = Random(seed)

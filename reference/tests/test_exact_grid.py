@@ -55,6 +55,8 @@ def weighted(*weights: float | Fraction, **options: Any) -> Problem:
         (of([0, 0], margin=Fraction(-17)), True),  # even if it rounds
         (of([math.inf, 1]), True),  # or is not there
         (of([15, 15], margin=Fraction(2)), False),  # m + x[i] = 17 rounds
+        (of([15, 18], margin=Fraction(-2)), False),  # m - x[y] = -17 does, where the own term is negative
+        (of([15, 14], margin=Fraction(2)), False),  # m + x[y] = 17 does, in the own term alone
         (of([0, Fraction(1, 8)], p=2), True),
         (of([0, Fraction(1, 16)], p=2), False),  # 2**-8 is there, half of it is not
         (of([0, TINY]), False),
@@ -117,6 +119,8 @@ def factors(w: float | Fraction, g: float | Fraction, *row: float, **options: An
         (of([0, 1], weights=(math.inf,)), False),
         (factors(3, 1), False),
         (factors(1, 15), True),
+        (factors(1, 15, 0, 1, 1, 1), False),  # 45 has six bits
+        (factors(1, 5, 0, 1, 1, 1), True),  # 15 has four
         (factors(1, 48), True),
         (factors(1, 64), False),  # twice 64 overflows
         (factors(64, 1), False),

@@ -104,6 +104,7 @@ def test_nothing_rounds_and_that_is_recognised(case: Case) -> None:
     ("row", "margin", "dtype"),
     [
         ([2.0**24 - 1, 2.0**24 - 1], 2.0, "float32"),  # m + x[i] rounds, z does not
+        ([2.0**23 - 0.5, 2.0**23 - 0.5], 1.0, "float32"),  # so it does among halves
         ([-32768, -49152], 32768, "float16"),  # m - x[y] overflows, z does not
         ([-40960, 40960], -57344, "float16"),  # x[i] - x[y] does
         ([57344, 40960], 40960, "float16"),  # m + x[i] does

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from multimargin_reference.case import Case
 from multimargin_reference.enclosures import enclosure, gradient_enclosure
-from multimargin_reference.interval import Interval
+from multimargin_reference.interval import Interval, point
 
 INF, NAN = math.inf, math.nan
 ETA = 2.0**-149
@@ -127,6 +128,14 @@ def test_an_undefined_element_is_zero_or_active() -> None:
             assert target.contains(-float(np.float32(legal)))
         assert not undefined.contains(sign / 6)
         assert not undefined.contains(-sign / 3)
+
+
+def test_an_exact_gradient_is_0_at_a_logit_of_minus_infinity() -> None:
+    """Twice this grad_output is the largest number. Nothing rounds, so it does not overflow, and 0 times it is 0."""
+    largest = float(np.finfo(np.float32).max)
+    found = gradient_enclosure(case([0, 0.5, -2, -INF], g=largest / 2, p=2, margin=0.0))[0]
+    active = Fraction(largest) / 8
+    assert found == [point(-active), point(active), point(Fraction(0)), point(Fraction(0))]
 
 
 FIVE = [0.0, 0.5, -2.0, INF, NAN]
