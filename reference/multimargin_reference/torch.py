@@ -196,7 +196,8 @@ class _Gradient(torch.autograd.Function):
 
 def _has_kernels(input: Tensor, *others: Tensor | None) -> bool:
     """Return whether the kernels may compute this: they need values in the memory of one device, and Triton."""
-    if input.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+    kind = input.device.type
+    if kind != "cuda" and (kind != "cpu" or os.environ.get("TRITON_INTERPRET") != "1"):
         return False
     return (
         not torch.compiler.is_compiling()
