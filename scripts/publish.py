@@ -1,6 +1,8 @@
 """Check the shipped backends and the examples; write reports/published and their matrix: `make reports`.
 
 usage: python scripts/publish.py [BACKEND...]    (the matrix is made of all that are there)
+
+What runs on a GPU is left as it is where there is none.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ MATRIX = "matrix"
 
 @dataclass(frozen=True)
 class Published:
-    """A backend's name on the command line, the profile, and what builds it first."""
+    """A backend's name on the command line, the profile, what builds it first, and the device that it needs."""
 
     spec: str
     profile: str
     build: tuple[str, ...] = ()
+    device: str = ""
 
 
 def _built(folder: str) -> tuple[str, ...]:
@@ -40,6 +43,8 @@ BACKENDS = {
     "torch-compile": Published("torch-compile", "training"),
     "torch-compile-aot": Published("torch-compile-aot", "training"),
     "torch-reference": Published("torch-reference", "full"),
+    "torch-cuda": Published("torch", "full", device="cuda"),
+    "torch-reference-cuda": Published("torch-reference", "full", device="cuda"),
     "reference": Published("reference", "full"),
     "oracle": Published("oracle", "full"),
     "cpp": Published("cmd:examples/cpp/adapter", "training", _built("cpp")),
@@ -47,16 +52,21 @@ BACKENDS = {
     "libtorch": Published("cmd:examples/libtorch/adapter", "training", _built("libtorch")),
 }
 PROFILES = {name: backend.profile for name, backend in BACKENDS.items()}
+ON_A_GPU = tuple(name for name, backend in BACKENDS.items() if backend.device == "cuda")
+NO_GPU = "not run: no GPU"
 
 
 def publish(name: str) -> str:
     """Check one backend; return its conclusion. Raises RuntimeError where the run gave none."""
     backend = BACKENDS[name]
+    if name in ON_A_GPU and not _has_gpu():
+        return f"{name}: {NO_GPU}"
     if backend.build:
         subprocess.run(backend.build, cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "multimargin_conformance.cli", "check", backend.spec, "--output", folder]
         command += ["--profile", backend.profile, "--format", ",".join(SUFFIXES)]
+        command += ["--device", backend.device] if backend.device else []
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode not in ANSWERS:
             raise RuntimeError(f"{name}: status {done.returncode}: {done.stderr.strip()}")
@@ -69,11 +79,17 @@ def publish(name: str) -> str:
     return f"{name}: {conclusion[-1][:100]}"
 
 
+def _has_gpu() -> bool:
+    code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
 def write_matrix() -> None:
-    """Write all published reports side by side."""
+    """Write all published reports side by side, and what is published nowhere because it has run nowhere."""
     reports = [read(path) for name in BACKENDS if (path := FOLDER / f"{name}.json").is_file()]
+    missing = {name: NO_GPU for name in ON_A_GPU if not (FOLDER / f"{name}.json").is_file()}
     for suffix, render in (("md", matrix.markdown), ("html", matrix.html)):
-        (FOLDER / f"{MATRIX}.{suffix}").write_text(render(reports), encoding="utf-8")
+        (FOLDER / f"{MATRIX}.{suffix}").write_text(render(reports, missing), encoding="utf-8")
 
 
 def main(names: list[str]) -> int:

@@ -147,22 +147,27 @@ def _short(environment: Mapping[str, object], key: str) -> str:
     return text[:12] if key == "revision" else text
 
 
-def markdown(reports: Sequence[Report]) -> str:
-    """Return the tables as Markdown; text from a backend is escaped."""
+def markdown(reports: Sequence[Report], missing: Mapping[str, str] | None = None) -> str:
+    """Return the tables as Markdown; text from a backend is escaped. missing: names without a report, and why."""
     parts = [f"# {TITLE}"]
     for section in sections(reports):
         rows = [[escaped(cell) for cell in row] for row in section.rows]
         headers = ["", *(escaped(name) for name in columns(reports))]
         parts += [f"## {section.title}", section.about]
         parts.append(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
+    if missing:
+        parts += ["## Without a report", "\n".join(f"- {escaped(n)}: {escaped(why)}" for n, why in missing.items())]
     return "\n\n".join(parts) + "\n"
 
 
-def html(reports: Sequence[Report]) -> str:
-    """Return the tables as one HTML page in the style of the reports."""
+def html(reports: Sequence[Report], missing: Mapping[str, str] | None = None) -> str:
+    """Return the tables as one HTML page in the style of the reports. missing: names without a report, and why."""
     from multimargin_reports.html import page
 
     body = Markup("\n").join(_table(section, columns(reports)) for section in sections(reports))
+    if missing:
+        lines = Markup("\n").join(Markup("<li>{}: {}</li>").format(name, why) for name, why in missing.items())
+        body += Markup("\n<section><h2>Without a report</h2>\n<ul>\n{}\n</ul></section>").format(lines)
     return page(TITLE, Markup("<h1>{}</h1>\n{}").format(TITLE, body))
 
 
