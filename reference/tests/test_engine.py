@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from multimargin_reference import engine, vectorized
+from multimargin_reference.validation import validate
 from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_and_grad, multi_margin_loss_backward
 
 Array = NDArray[Any]
@@ -80,6 +81,30 @@ def test_threads_do_not_change_a_bit(compiled: types.ModuleType, shape: tuple[in
     assert all(elements >= compiled.THREADED for elements in asked)
     assert len(asked) == 3
     assert results() == serial
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("p", [1, 2])
+def test_a_plain_call_needs_no_preparation(
+    compiled: types.ModuleType, p: int, reduction: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short way gives the bits of the general one, and is taken."""
+    x, y = data(300, 20, dtype)
+    weight = np.random.default_rng(1).random(20).astype(dtype)
+    general = compiled.evaluate(validate(x, y, p, 0.75, weight, reduction), np.ones(1), loss=True)
+    monkeypatch.setattr(compiled, "evaluate", None)
+    options: Any = {"p": p, "margin": 0.75, "weight": weight, "reduction": reduction}
+    assert [a.tobytes() for a in multi_margin_loss_and_grad(x, y, **options)] == [a.tobytes() for a in general]
+    assert multi_margin_loss(x, y, **options).tobytes() == general[0].tobytes()
+
+
+@pytest.mark.parametrize("name", ["compiled", "numpy"])
+def test_what_is_not_asked_for_is_none(compiled: types.ModuleType, name: str) -> None:
+    evaluate = compiled.evaluate if name == "compiled" else vectorized.evaluate
+    call = validate(*data(3, 4), 1, 1.0, None, "mean")
+    assert evaluate(call, None, loss=True)[1] is None
+    assert evaluate(call, np.ones(1), loss=False)[0] is None
 
 
 def test_callers_in_threads(compiled: types.ModuleType) -> None:
