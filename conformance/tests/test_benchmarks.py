@@ -52,7 +52,7 @@ def test_a_dry_run_of_speed_measures_and_writes_everything(tmp_path: Path) -> No
     data = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
     timings = data["timings"]
     assert {line["contender"] for line in timings} >= {"eager", "ours, NumPy", "torch by hand", "floor"}
-    assert all(0 < line["seconds"][1] and 0 < line["ratio"][1] for line in timings)
+    assert all(line["seconds"][1] > 0 and line["ratio"][1] > 0 for line in timings)
     assert {line["ratio"][1] for line in timings if line["contender"] == "eager"} == {1.0}
     assert {(line["dtype"], line["interface"]) for line in timings} == {
         ("float32", "own arrays"),
