@@ -18,7 +18,7 @@ help:
 	@echo "make fuzz     changed reports, vectors, answers and files of failures (EXAMPLES=20000: so many of each)"
 	@echo "make mutants  one change at a time to the reference: a test fails, or reference/mutants.toml says why none does"
 	@echo "make lint     ruff, mypy, and that every generated file is current"
-	@echo "make bench    time PyTorch, the vectorized reference and isolation (ARGS='--rounds 5')"
+	@echo "make bench    time this package, PyTorch and others, and the suite (10 quiet minutes; ARGS=--quick: less of it)"
 	@echo "make detect   known faults caught by this suite and by PyTorch's own tests (a quarter of an hour of one core)"
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
 	@echo "make spec     write reference/SPEC.md again"
@@ -73,8 +73,9 @@ lint-generated:
 	$(RUN) scripts/readme.py --check file table section diff
 
 bench: $(INSTALLED)
-	@$(RUN) benchmarks/speed.py $(ARGS)
-	@$(RUN) benchmarks/isolation.py $(ARGS)
+	@$(RUN) -c 'import gmpy2, jax, matplotlib' 2>/dev/null || \
+	  $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(RUN) benchmarks/speed.py $(if $(ARGS),$(ARGS),--output benchmarks)
 
 detect: $(INSTALLED)
 	@$(RUN) benchmarks/detection.py \

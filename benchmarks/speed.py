@@ -1,122 +1,199 @@
-"""Time of PyTorch eager divided by the time of this package's NumPy functions, side by side in one run.
+"""Speed beside PyTorch eager and others, with the machine's floor, accuracy, memory, growth, and the suite's own cost.
 
-Float32, standard normal logits, p = 1, one thread. In each round both sides run one after the other, so that a busy
-machine slows both; a ratio is the median over rounds, with the smallest and largest.
+Times of one number of threads are taken in one process, in turns: each round has every contender once, and a ratio is
+the median over rounds of eager's time / the contender's. Float32, float64 from 1000 classes, margin 1, "mean". What
+compiles does so before. A goal that is missed is shown like the others (goals.py).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import os
 import platform
-import statistics
-import time
-from collections.abc import Callable
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from tabulate import tabulate
+import problems
+from speed_tables import COMPILED, JAX, full, short
+from timing import Spread
 
-from multimargin_reference.vectorized import multi_margin_loss, multi_margin_loss_and_grad
-
-SHAPES = ((128, 10), (8192, 10), (4096, 1000), (256, 32000))
-Call = Callable[[], object]
+PARTS = ("times", "memory", "suite", "isolation")
+COMPILING = "compile"
+SLOW_TO_COMPILE = (COMPILED, JAX)
+PACKAGES = ("numpy", "numba", "torch", "jax", "mpmath", "gmpy2")
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "32768", "MALLOC_TOP_PAD_": "0", "MALLOC_TRIM_THRESHOLD_": "0"}  # memory.py
+FILES = {"data": "speed.json", "full": "speed.md", "short": "speed-readme.md", "picture": "growth.svg"}
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """PyTorch eager's time / ours over the rounds of one comparison; medians of both times in seconds."""
+class Plan:
+    """How much is done. longest: seconds of one comparison, past which it has fewer rounds; size: bytes of a floor."""
 
-    rows: int
-    classes: int
-    what: str
-    eager: float
-    ours: float
-    median: float
-    smallest: float
-    largest: float
+    rounds: int = 15
+    longest: float = 3.0
+    without: tuple[str, ...] = ()  # contenders
+    threads: tuple[int, ...] = problems.THREADS
+    dry: bool = False
+    isolation_rounds: int = 2
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(N, C), in the order of tables."""
+        return problems.TINY if self.dry else problems.SHAPES
+
+
+QUICK = Plan(rounds=5, longest=1.0, without=SLOW_TO_COMPILE[:1], isolation_rounds=1)
+DRY = Plan(rounds=1, longest=0.0, without=SLOW_TO_COMPILE, threads=(1,), dry=True, isolation_rounds=0)
 
 
 def main() -> None:
-    """Print the table, and write it as JSON where asked to."""
+    """Measure and print, and write where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds a comparison")
-    parser.add_argument("--output", type=Path, help="write the figures to this file, as JSON")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds of each comparison")
+    parser.add_argument("--quick", action="store_true", help="few rounds, nothing for torch.compile to compile")
+    parser.add_argument("--dry", action="store_true", help="tiny shapes, one thread, one round: does it run?")
+    parser.add_argument("--output", type=Path, metavar="DIR", help=f"write {', '.join(FILES.values())} there")
+    parser.add_argument("--again", type=Path, metavar="DIR", help="write tables and picture from speed.json there")
+    parser.add_argument("--part", choices=(*PARTS, COMPILING), help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    ratios = [ratio for shape in SHAPES for ratio in compare(*shape, options.rounds)]
-    print(table(ratios))
-    if options.output:
-        options.output.write_text(json.dumps({**machine(), "ratios": [asdict(r) for r in ratios]}, indent=2) + "\n")
+    plan = DRY if options.dry else QUICK if options.quick else Plan()
+    if options.rounds:
+        plan = Plan(**{**asdict(plan), "rounds": options.rounds})
+    if options.part:
+        options.write.write_text(json.dumps(part(options.part, plan, options.threads), default=plain))
+        return
+    if options.again:
+        data = json.loads((options.again / FILES["data"]).read_text(encoding="utf-8"))
+    else:
+        data = everything(plan)
+    if folder := options.output or options.again:
+        write(data, folder)
+    print(full(data))
 
 
-def compare(rows: int, classes: int, rounds: int) -> list[Ratio]:
-    """Compare forward, and forward and backward, at one shape."""
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((rows, classes)).astype(np.float32), rng.integers(0, classes, rows)
-    plain, target = torch.from_numpy(x), torch.from_numpy(y)
-    leaf = plain.clone().requires_grad_()
+def part(name: str, plan: Plan, threads: int) -> dict[str, Any]:
+    """Measure one part, in a process of its own, in whose environment the number of threads is set."""
+    if name == "suite":
+        return {"suite": importlib.import_module("suite_cost").measure(plan.dry)}
+    if name == "isolation":
+        isolation, rounds = importlib.import_module("isolation"), plan.isolation_rounds
+        return {"isolation": [*isolation.rates(rounds), *isolation.checks(rounds)] if rounds else []}
+    import torch
 
-    def backward() -> object:
-        leaf.grad = None
-        torch.nn.functional.multi_margin_loss(leaf, target).backward()  # type: ignore[no-untyped-call]
-        return leaf.grad
-
-    pairs: dict[str, tuple[Call, Call]] = {
-        "forward": (
-            lambda: torch.nn.functional.multi_margin_loss(plain, target),
-            lambda: multi_margin_loss(x, y),
-        ),
-        "forward and backward": (backward, lambda: multi_margin_loss_and_grad(x, y)),
-    }
-    return [ratio(rows, classes, what, *pair, rounds) for what, pair in pairs.items()]
+    torch.set_num_threads(threads)
+    found: dict[str, Any] = importlib.import_module("speed_parts").PARTS[name](plan, threads)
+    return found
 
 
-def ratio(rows: int, classes: int, what: str, eager: Call, ours: Call, rounds: int) -> Ratio:
-    """Time both in interleaved rounds; short calls are repeated until a round takes about a millisecond."""
-    repeats = max(1, int(1e-3 / max(seconds(eager, 2), seconds(ours, 2))))
-    times = [(seconds(eager, repeats), seconds(ours, repeats)) for _ in range(rounds)]
-    quotients = [e / o for e, o in times]
-    eager_median, our_median = (statistics.median(side) for side in zip(*times, strict=True))
-    spread = statistics.median(quotients), min(quotients), max(quotients)
-    return Ratio(rows, classes, what, eager_median, our_median, *spread)
+def everything(plan: Plan) -> dict[str, Any]:
+    """Measure all parts, one after the other, and return the data of speed.json."""
+    threads = [n for n in plan.threads if n <= (os.cpu_count() or 1)]
+    jobs = [*((name, n) for name in PARTS[:2] for n in threads), *((name, max(threads)) for name in PARTS[2:])]
+    with tempfile.TemporaryDirectory() as folder:
+        if COMPILED not in plan.without:
+            _together([(COMPILING, n) for n in threads], plan, Path(folder), len(threads))
+        found = _together(jobs, plan, Path(folder), 2 if plan.dry else 1)
+    data: dict[str, Any] = {"machine": machine(), "rounds": plan.rounds, "left_out": {}, "floors": {}}
+    for result in found:
+        for key, value in result.items():
+            if isinstance(value, dict):
+                data[key].update(value)
+            else:
+                data[key] = [*data.get(key, []), *value]
+    return data
 
 
-def seconds(call: Call, repeats: int) -> float:
-    """Return the seconds that one call takes, averaged over `repeats`."""
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - start) / repeats
+def _together(jobs: Sequence[tuple[str, int]], plan: Plan, folder: Path, workers: int) -> list[dict[str, Any]]:
+    """Run parts in processes of their own, so many at a time. Raises SystemExit where one fails."""
+
+    def run(job: tuple[str, int]) -> dict[str, Any]:
+        name, threads = job
+        path = folder / f"{name}-{threads}.json"
+        command = [sys.executable, __file__, "--part", name, "--threads", str(threads), "--write", str(path)]
+        kind = ["--dry"] if plan.dry else ["--quick"] if plan.without else []
+        status = subprocess.run(
+            [*command, "--rounds", str(plan.rounds), *kind], env=environment(name, threads), check=False
+        ).returncode
+        if status:
+            raise SystemExit(f"{name} with {threads} threads ended with status {status}")
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(run, jobs))
 
 
-def table(ratios: list[Ratio]) -> str:
-    """Return the ratios as text, one comparison a line."""
-    header = ["N x C", "what", "eager, us", "ours, us", "ratio", "min to max"]
-    lines = [
-        [
-            f"{r.rows} x {r.classes}",
-            r.what,
-            r.eager * 1e6,
-            r.ours * 1e6,
-            r.median,
-            f"{r.smallest:.2f} to {r.largest:.2f}",
-        ]
-        for r in ratios
-    ]
-    return tabulate(lines, header, floatfmt=("", "", ".0f", ".0f", ".2f", ""))
+def environment(name: str, threads: int) -> dict[str, str]:
+    """Return the environment of a part: so many threads for everyone, the engine chosen by the benchmark."""
+    kept = {key: value for key, value in os.environ.items() if key != "MULTIMARGIN_ENGINE"}
+    if name in PARTS[2:]:
+        return kept
+    libraries = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+    numbers = {**{f"{library}_NUM_THREADS": str(threads) for library in libraries}, "NPROC": str(threads)}  # NPROC: jax
+    allocator = ALLOCATOR if name == "memory" else {}
+    compiler = {} if name == COMPILING else {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    return {**kept, **numbers, **allocator, **compiler, "JAX_PLATFORMS": "cpu"}
 
 
-def machine() -> dict[str, str]:
+def machine() -> dict[str, Any]:
     """Say what the figures were taken on."""
     return {
-        "machine": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
+        **{name: found for name in PACKAGES if (found := _version(name))},
     }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def plain(value: Any) -> Any:
+    """Return a dataclass as JSON data; a Spread as [lower, median, upper], to four digits."""
+    if isinstance(value, Spread):
+        return [float(f"{v:.4g}") for v in (value.lower, value.median, value.upper)]
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def write(data: dict[str, Any], folder: Path) -> None:
+    """Write all files; in speed.json one figure a line. Without matplotlib there is no picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for key, value in data.items():
+        lines = ",\n".join(f"  {json.dumps(item)}" for item in value) if isinstance(value, list) else ""
+        entries.append(f" {json.dumps(key)}: " + (f"[\n{lines}\n ]" if lines else json.dumps(value)))
+    (folder / FILES["data"]).write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
+    (folder / FILES["full"]).write_text(full(data, FILES["picture"]) + "\n", encoding="utf-8")
+    (folder / FILES["short"]).write_text(short(data) + "\n", encoding="utf-8")
+    try:
+        importlib.import_module("growth_plot").draw(data["growth"], folder / FILES["picture"])
+    except ImportError as error:
+        print(f"no picture of growth: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

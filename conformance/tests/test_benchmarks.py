@@ -1,4 +1,4 @@
-"""The benchmark of detection runs, and what it prints and writes is what happened."""
+"""The benchmarks run, and what they print and write is what happened."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("expecttest", reason="PyTorch's own tests need it; it is in multimargin[dev]")
 
 ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = (
+    "Goals",
+    "Ratios to PyTorch eager",
+    "Float64",
+    "Through NumPy arrays",
+    "Share of the memory floor",
+    "Accuracy",
+    "Memory beyond inputs and outputs",
+    "Growth",
+    "The suite's own cost",
+)
 
 
 def test_both_sides_catch_the_first_faults_and_accept_the_model(tmp_path: Path) -> None:
@@ -50,3 +61,38 @@ def test_the_benchmark_of_the_drop_in_runs_without_a_gpu(tmp_path: Path) -> None
     assert [row["side"] for row in rows] == ["eager", "drop-in", "drop-in, unchecked", "copy"] * 2
     assert all(row["both"]["median"] > 0 for row in rows)
     assert table.read_text(encoding="utf-8").count("|\n") == 2 + len(rows)
+
+
+def _speed(*arguments: str | Path) -> str:
+    command = [sys.executable, str(ROOT / "benchmarks" / "speed.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_dry_run_of_speed_measures_and_writes_everything(tmp_path: Path) -> None:
+    printed = _speed("--dry", "--output", tmp_path)
+    data = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
+    timings = data["timings"]
+    assert {line["contender"] for line in timings} >= {"eager", "ours, NumPy", "torch by hand", "floor"}
+    assert all(line["seconds"][1] > 0 and line["ratio"][1] > 0 for line in timings)
+    assert {line["ratio"][1] for line in timings if line["contender"] == "eager"} == {1.0}
+    assert {(line["dtype"], line["interface"]) for line in timings} == {
+        ("float32", "own arrays"),
+        ("float32", "NumPy arrays"),
+        ("float64", "own arrays"),
+    }
+    assert all(e["loss"] < 1e-6 and e["gradient"] < 1e-5 and e["kinks"] == 0 for e in data["errors"])
+    assert {line["along"] for line in data["growth"]} == {"N", "C"}
+    assert {line["how"] for line in data["suite"]} >= {
+        "first in a process",
+        "fractions.Fraction loop",
+        "oracle",
+        "exact",
+    }
+    text = (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert tuple(line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")) == SECTIONS
+    assert all(f"## {section}\n" in printed for section in SECTIONS)
+    written = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    _speed("--again", tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == written

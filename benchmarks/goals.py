@@ -1,0 +1,200 @@
+"""What is asked of the optimized implementation and of the suite, and whether a run of speed.py shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NUMBA, NUMPY, EAGER = "ours, Numba", "ours, NumPy", "eager"
+FORWARD, FUSED = "forward", "forward and backward"
+RANDOM, INACTIVE = "random", "nearly inactive"
+RATIOS = {  # eager's time / ours with Numba, in one thread and in two; random data, float32
+    (FORWARD, 8192, 10): (5, 6),
+    (FORWARD, 65536, 10): (5, 6),
+    (FORWARD, 4096, 1000): (10, 14),
+    (FORWARD, 256, 32000): (15, 19),
+    (FORWARD, 1, 1000000): (60, 90),
+    (FUSED, 8192, 10): (5, 6.5),
+    (FUSED, 65536, 10): (5, 6.5),
+    (FUSED, 4096, 1000): (11, 17),
+    (FUSED, 256, 32000): (15, 25),
+    (FUSED, 1, 1000000): (44, 75),
+}
+INACTIVE_RATIO = 3.0  # from INACTIVE_FROM elements
+INACTIVE_FROM = 81920
+NUMPY_INTERFACE = 2.0
+NUMPY_ALONE = 2.5
+WIDE = 1000  # classes
+READ_SHARE, READ_SHARE_AT = 0.7, {(256, 32000): 0.9}
+GRADIENT_ERROR, GRADIENT_ERROR_CLASSES = 1e-6, 1000000
+MEMORY = 2e6  # bytes a thread
+EXACT = 15.0  # times the Fraction loop
+JUDGED = 1e6  # results a second
+CHECK_S = 6.0
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One goal, what was measured, as text, and whether it is reached; None where it was not measured."""
+
+    what: str
+    asked: str
+    measured: str
+    reached: bool | None
+
+
+def goals(data: Line) -> list[Goal]:
+    """Return every goal."""
+    return [
+        *_ratios(data, "float32", 1.0),
+        *_ratios(data, "float64", 0.5),
+        *(goal for find in FINDERS for goal in find(data)),
+        *_suite(data),
+    ]
+
+
+def asked(what: str, rows: int, classes: int, share: float = 1.0) -> str:
+    """Return the goal of a shape as text, "" where there is none."""
+    pair = RATIOS.get((what, rows, classes))
+    return " / ".join(f"{share * ratio:g}" for ratio in pair) if pair else ""
+
+
+def selected(data: Line, key: str, /, **fields: Any) -> list[Line]:
+    """Return the lines under a key of speed.json that have these fields."""
+    return [line for line in data.get(key, ()) if all(line[name] == value for name, value in fields.items())]
+
+
+def median(figure: Sequence[float]) -> float:
+    """Return the middle of [lower, median, upper]."""
+    return figure[1]
+
+
+def share_of_floor(data: Line, line: Line) -> float:
+    """Return the time in which memory is read (or, for the gradient, copied), as a share of a line's."""
+    kind = "read" if line["what"] == FORWARD else "copy"
+    rate = median(data["floors"][str(line["threads"])][kind]["rate"]) * 1e9
+    size = line["rows"] * line["classes"] * (8 if line["dtype"] == "float64" else 4)
+    return float(size / rate / median(line["seconds"]))
+
+
+def _ratios(data: Line, dtype: str, share: float) -> Iterator[Goal]:
+    """Both numbers of threads and both options of each shape: the smallest counts."""
+    for (what, rows, classes), pair in RATIOS.items():
+        if dtype == "float64" and classes < WIDE:
+            continue
+        where = {"what": what, "rows": rows, "classes": classes, "dtype": dtype, "interface": "own arrays"}
+        found = selected(data, "timings", contender=NUMBA, data=RANDOM, **where)
+        least = {n: min((median(x["ratio"]) for x in found if x["threads"] == n), default=None) for n in (1, 2)}
+        text = " / ".join("-" if value is None else f"{value:.1f}" for value in least.values())
+        values = [(value, share * ask) for value, ask in zip(least.values(), pair, strict=True) if value is not None]
+        reached = all(value >= ask for value, ask in values) if len(values) == len(pair) else None
+        name = f"{what}, {rows} x {classes}, {dtype}: ratio to eager, 1 / 2 threads"
+        yield Goal(name, asked(what, rows, classes, share), text, reached)
+
+
+def _least(what: str, ask: float, lines: Iterable[Line], value: Callable[[Line], float], form: str = ".1f") -> Goal:
+    """The smallest of all lines counts, and is said with its place."""
+    worst = min(lines, key=value, default=None)
+    if worst is None:
+        return Goal(what, f"{ask:{form}}", "not measured", None)
+    return Goal(what, f"{ask:{form}}", f"{value(worst):{form}} ({_place(worst)})", value(worst) >= ask)
+
+
+def _place(line: Line) -> str:
+    threads = f"{line['threads']} thread{'s' if line['threads'] > 1 else ''}"
+    return f"{line['rows']} x {line['classes']}, {line['what']}, {line['options']}, {threads}"
+
+
+def _inactive(data: Line) -> Iterator[Goal]:
+    found = selected(data, "timings", contender=NUMBA, data=INACTIVE)
+    large = [line for line in found if line["rows"] * line["classes"] >= INACTIVE_FROM]
+    yield _least("nearly inactive data, from 8192 x 10: smallest ratio", INACTIVE_RATIO, large, _ratio)
+
+
+def _interfaces(data: Line) -> Iterator[Goal]:
+    found = selected(data, "timings", contender=NUMBA, interface="NumPy arrays")
+    yield _least("through NumPy arrays, 1 x 10 and 128 x 10: smallest ratio", NUMPY_INTERFACE, found, _ratio)
+    found = selected(data, "timings", contender=NUMPY, data=RANDOM, dtype="float32", interface="own arrays")
+    wide = [line for line in found if line["classes"] >= WIDE]
+    yield _least("NumPy alone, C >= 1000: smallest ratio", NUMPY_ALONE, wide, _ratio)
+
+
+def _ratio(line: Line) -> float:
+    return median(line["ratio"])
+
+
+def _floor(data: Line) -> Iterator[Goal]:
+    own = {"contender": NUMBA, "data": RANDOM, "dtype": "float32", "interface": "own arrays", "what": FORWARD}
+    found = [line for line in selected(data, "timings", **own) if line["classes"] >= WIDE]
+
+    def share(line: Line) -> float:
+        return share_of_floor(data, line)
+
+    yield _least("forward, C >= 1000: smallest share of the read floor", READ_SHARE, found, share, ".0%")
+    for (rows, classes), ask in READ_SHARE_AT.items():
+        there = [line for line in found if (line["rows"], line["classes"]) == (rows, classes)]
+        yield _least(f"forward, {rows} x {classes}: smallest share of the read floor", ask, there, share, ".0%")
+
+
+def _ahead(data: Line) -> Iterator[Goal]:
+    """Ours has to be the fastest, medians over the rounds, in every comparison of float32."""
+    found = selected(data, "timings", dtype="float32", interface="own arrays")
+    own = {_key(line): _ratio(line) for line in found if line["contender"] == NUMBA}
+    for rival in ("torch by hand", "torch.compile", "jax"):
+        theirs = [line for line in found if line["contender"] == rival]
+        behind = [line for line in theirs if own.get(_key(line), 0) < _ratio(line)]
+        text = f"{len(theirs) - len(behind)} of {len(theirs)}" if theirs else "not measured"
+        if behind:
+            worst = max(behind, key=lambda line: _ratio(line) / own.get(_key(line), 1))
+            text += f"; most at {_place(worst)}, {worst['data']}: {own.get(_key(worst), 0):.1f}, {_ratio(worst):.1f}"
+        yield Goal(f"ahead of {rival} at every shape", "all", text, not behind if theirs else None)
+
+
+def _key(line: Line) -> tuple[Any, ...]:
+    return tuple(line[name] for name in ("threads", "rows", "classes", "options", "data", "what"))
+
+
+def _accuracy(data: Line) -> Iterator[Goal]:
+    found = selected(data, "errors", classes=GRADIENT_ERROR_CLASSES)
+    largest = {name: [e["gradient"] for e in found if e["contender"] == name] for name in (NUMBA, NUMPY, EAGER)}
+    name = "gradient at C = 1000000: largest relative error"
+    if not (largest[NUMBA] or largest[NUMPY]):
+        yield Goal(name, f"{GRADIENT_ERROR:.0e}", "not measured", None)
+        return
+    ours = max(largest[NUMBA] + largest[NUMPY])
+    text = f"{ours:.1e} (eager: {max(largest[EAGER]):.1e})"
+    yield Goal(name, f"{GRADIENT_ERROR:.0e}", text, ours < GRADIENT_ERROR)
+
+
+def _memory(data: Line) -> Iterator[Goal]:
+    found = [x for name in (NUMBA, NUMPY) for x in selected(data, "memory", contender=name)]
+    most = max(found, key=lambda line: line["bytes"] / line["threads"], default=None)
+    name = "memory beyond inputs and outputs: most, MB a thread"
+    if most is None:
+        yield Goal(name, f"{MEMORY / 1e6:g}", "not measured", None)
+        return
+    each = most["bytes"] / most["threads"]
+    yield Goal(name, f"{MEMORY / 1e6:g}", f"{each / 1e6:.1f} ({most['contender']}: {_place(most)})", each < MEMORY)
+
+
+FINDERS = (_inactive, _interfaces, _floor, _ahead, _accuracy, _memory)
+
+
+def _suite(data: Line) -> Iterator[Goal]:
+    costs = {(line["what"], line["how"]): median(line["figure"]) for line in data.get("suite", ())}
+    loop, ours = (costs.get(("exact loss, 32 x 1000", how)) for how in ("fractions.Fraction loop", "exact"))
+    times = ours / loop if ours and loop else None
+    judged = next((rate for (what, _), rate in costs.items() if what == "fast judge"), None)
+    check = costs.get(("multimargin check reference --profile training", "the process"))
+    rows = (
+        ("exact loss, 32 x 1000: times the Fraction loop", EXACT, times, ".1f", True),
+        ("fast judge: results a second", JUDGED, judged, ",.0f", True),
+        ("multimargin check reference --profile training: s", CHECK_S, check, ".1f", False),
+    )
+    for what, ask, got, form, more in rows:
+        if got is None:
+            yield Goal(what, f"{ask:{form}}", "not measured", None)
+        else:
+            yield Goal(what, f"{ask:{form}}", f"{got:{form}}", got >= ask if more else got < ask)
