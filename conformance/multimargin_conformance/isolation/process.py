@@ -143,13 +143,13 @@ class Process:
             self._poll.unregister(self._err)
         if self._out in ready:
             self._over = not self._read(self._out, self._unread.extend)
-        if (not events or self._exit in ready) and self._ended():  # a child of it may keep its stdout open
+        if (not events or self._exit in ready) and self.ended():  # a child of it may keep its stdout open
             while self._read(self._out, self._unread.extend) and len(self._unread) <= LONGEST_LINE:
                 if not select.select([self._out], [], [], 0)[0]:
                     break
             self._over = True
 
-    def _ended(self) -> bool:
+    def ended(self) -> bool:
         """Return whether the process has ended, and leave it to be waited for: until then its group is its own."""
         if self._exit is not None and not select.select([self._exit], [], [], 0)[0]:
             return False
@@ -163,7 +163,7 @@ class Process:
         """Give the process time to end; return whether it did."""
         limit = time.monotonic() + seconds
         pause = 0.001
-        while not self._ended():
+        while not self.ended():
             if time.monotonic() > limit:
                 return False
             self._read(self._out, lambda _data: None)

@@ -11,7 +11,7 @@ from multimargin_conformance.isolation.launch import Begun, Opened
 from multimargin_conformance.isolation.link import Link
 
 MOST = 6  # at once: a device makes few contexts at the same time, and each takes of its memory
-RETIRED = 8  # processes that may still be ending: a device takes its time to let go of one
+RETIRED = 16  # processes that may still be ending: a device takes its time to let go of one
 
 
 class Spares:
@@ -43,10 +43,10 @@ class Spares:
         return link
 
     def retire(self, link: Link) -> None:
-        """End a process, and do not wait for that."""
+        """End a process, and do not wait for that unless too many are ending."""
         link.process.signal()
         self._retired.append(link)
-        if len(self._retired) > RETIRED:
+        while self._retired and (self._retired[0].process.ended() or len(self._retired) > RETIRED):
             self._retired.popleft().kill()
 
     def close(self) -> None:
