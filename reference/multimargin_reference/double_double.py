@@ -72,6 +72,13 @@ def total(a: Pair) -> Pair:
     return two_sum(high[0], low[0])
 
 
+def largest(a: Pair) -> Pair:
+    """Return the largest of normalized pairs along the first axis."""
+    high = a.high.max(axis=0)
+    low: Floats = np.where(a.high == high, a.low, -np.inf).max(axis=0)
+    return Pair(high, low)
+
+
 def three_sum(first: Pair, x: Floats) -> Pair:
     """Return first + x, the exact sum of three doubles, with an error below 2**-103 of it; normalized.
 

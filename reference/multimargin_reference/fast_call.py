@@ -81,10 +81,10 @@ def exponents(powers: Floats) -> NDArray[np.int32]:
 
 
 def units_of(t: Terms) -> Floats:
-    """Return the largest power of two that divides every active z of a row, own terms included: (N,), infinity for none."""
+    """Return the largest power of two that divides all active z of a row, own terms too: (N,), infinity for none."""
     of_terms = lowest_bits(np.where(t.certain, t.z.high, 0.0)).min(axis=0)
     own = lowest_bits(np.array(t.margin))
-    return np.where(t.own_active, np.minimum(of_terms, own), of_terms)
+    return np.asarray(np.where(t.own_active, np.minimum(of_terms, own), of_terms))
 
 
 def one_for_none(units: Floats) -> Floats:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from multimargin_reference.double_double import Floats, Pair, difference, product, total, two_product, two_sum
+from multimargin_reference.double_double import Floats, Pair, difference, largest, product, total, two_product, two_sum
 from multimargin_reference.fast_call import (
     INSIDE,
     Call,
@@ -32,8 +32,8 @@ class RowSums:
     errors: Floats  # sum of eh
     underflow: Floats  # sum of max(1, z + e) ** p over active terms
     reach: Floats  # of B, own terms included
-    largest_low: Floats  # the largest h - eT / |w|, bounded from below and above
-    largest_high: Floats
+    largest_high: Floats  # the largest h - eT / |w|, 0 if all are negative: a pair of doubles
+    largest_low: Floats
     exact: Mask  # every three-term sum that may count
     unit: Floats  # q, where exact
     own: Floats  # |m| ** p where the own term may be active
@@ -48,7 +48,7 @@ def row_sums(call: Call, t: Terms, rows: slice) -> RowSums:
     upper = np.where(active, np.maximum(t.z.high + t.e, 1.0), 0.0)
     errors = e if p == 1 else 2 * high * e + e * e + u * (high + e) ** 2
     vary = np.where(np.abs(call.w[rows]) == 1, 0.0, u)  # rounding of the weight's product
-    least, slack = h.high * (1 - vary) - errors * (1 + vary), ROOM * (h.high + errors)
+    least = two_sum(h.high, h.low - (h.high * vary + errors * (1 + vary)))  # 0 at the target itself
     exact = t.exact_rows & powers_of_two(call.w[rows]) & call.exact_divisors
     return RowSums(
         t.clear,
@@ -57,8 +57,7 @@ def row_sums(call: Call, t: Terms, rows: slice) -> RowSums:
         errors.sum(axis=0),
         (upper if p == 1 else upper * upper).sum(axis=0),
         (t.reach if p == 1 else np.maximum(t.reach, t.reach * t.reach)).sum(axis=0),
-        (least - slack).max(axis=0, initial=0.0),
-        (least + slack).max(axis=0, initial=0.0),
+        *largest(least),
         exact,
         units_of(t) if exact.any() else np.ones(len(exact)),
         np.where(t.own_active, np.abs(np.float64(t.margin)) ** p, 0.0),
@@ -87,6 +86,10 @@ class _Groups:
 
     def every(self, a: Mask) -> Mask:
         return a if self.call.reduction == "none" else np.array([a.all()])
+
+    def largest(self, a: Pair) -> Pair:
+        a = two_sum(*a)
+        return a if self.call.reduction == "none" else Pair(*(np.atleast_1d(part) for part in largest(a)))
 
     def pairs(self, a: Pair) -> Pair:
         return two_sum(*a) if self.call.reduction == "none" else total(Pair(a.high[:, None], a.low[:, None]))
@@ -125,14 +128,12 @@ def _compared(call: Call, groups: _Groups, sums: RowSums, result: Floats) -> Fin
     trusted = np.isfinite(bound) & (bound >= LEAST * groups.most(larger))
     inside, outside = trusted & (np.abs(off) <= bound * (1 - ROOM)), trusted & (np.abs(off) > bound * (1 + ROOM))
     # sums of one sign: never beyond zero, and never below their largest term
-    shrink = float(2 - (1 + units.format.u) ** 8)
-    floor_low = groups.most(size * sums.largest_low) * shrink - tiny * (1 + ROOM)
-    floor_high = groups.most(size * sums.largest_high) * shrink - tiny * (1 - ROOM)
-    positive, negative = groups.every(w >= 0), groups.every(w <= 0)
-    beyond = np.where(positive, scaled.high, -scaled.high)
-    one_sign = positive | negative
-    inside &= ~one_sign | ((beyond >= floor_high) & (beyond >= 0))
-    outside |= trusted & one_sign & ((beyond < floor_low) | (beyond < 0))
+    eight = float((1 + units.format.u) ** 8 - 1)
+    sign = np.where(groups.every(w >= 0), 1.0, np.where(groups.every(w <= 0), -1.0, 0.0))
+    least = groups.largest(product(Pair(size, np.zeros_like(w)), Pair(sums.largest_high, sums.largest_low)))
+    above = difference(Pair(*(sign * part for part in scaled)), least) + (least.high * eight + tiny)
+    inside &= (sign == 0) | (((above >= bound * ROOM) | (least.high <= 0)) & (sign * result >= 0))
+    outside |= trusted & (sign != 0) & ((above < -bound * ROOM) | (sign * result < 0))
     nothing = n == 0
     inside, outside = np.where(nothing, result == 0, inside), np.where(nothing, result != 0, outside)
     return Finding(inside, outside, off == 0, (off != 0) & np.isfinite(off))

@@ -66,7 +66,7 @@ class Units:
         kept = a.low == 0
         if self.format.name != "float64":
             kept &= a.high.astype(DTYPES[self.format.name]).astype(np.float64) == a.high
-        return kept & self.not_flushed(a.high)
+        return np.asarray(kept & self.not_flushed(a.high))
 
     def not_flushed(self, values: Floats) -> Mask:
         """Return which numbers are not flushed."""
@@ -125,7 +125,8 @@ def terms(x: Floats, y: NDArray[np.int64], margin: float, units: Units) -> Terms
     largest = np.maximum(np.maximum(others.high, third.high), np.maximum(first.high, z.high))
     certain = z.high > e * (1 + ROOM)
     undecidable = (z.high <= e * (1 - ROOM)) & (z.high > -e * (1 - CLOSE))
-    clear = (certain | undecidable | (z.high <= -e * (1 + ROOM))) & (exact | (e > LEAST)) & np.isfinite(x)
+    clear = certain | undecidable | np.asarray(z.high <= -e * (1 + ROOM))
+    clear = clear & (exact | (e > LEAST)) & np.isfinite(x)
     own_active = (certain | undecidable)[place]
     own_exact = exact[place] | ~own_active
     certain[place] = undecidable[place] = False
