@@ -55,8 +55,8 @@ def gradient_decisions(call: Call, t: Terms, rows: slice, result: Floats) -> Dec
     for whole, one in zip(vars(finding).values(), vars(own).values(), strict=True):
         whole[place] = one
     no_overflow, certain_overflow = _overflow(call, t, factor, place)
-    exact, perhaps = _on_the_grid(call, t, rows)
-    decided = finding.decided(result, t.clear & factor.clear, exact & no_overflow, perhaps, no_overflow)
+    exact, perhaps = _on_the_grid(call, t, rows, factor)
+    decided = finding.decided(result, t.clear & factor.clear, exact, perhaps, no_overflow | exact)
     sign = np.where(t.active, factor.sign, 0.0)
     sign[place] = -factor.sign
     infinite = np.isinf(result) & (np.sign(result) == sign) & certain_overflow & t.clear & factor.clear
@@ -151,8 +151,8 @@ def _overflow(call: Call, t: Terms, factor: _Factor, place: tuple[Any, ...]) -> 
     return most * (1 + ROOM) < limit, most * (1 - ROOM) >= limit
 
 
-def _on_the_grid(call: Call, t: Terms, rows: slice) -> tuple[Mask, Mask]:
-    """Return the rows whose gradient is exact (appendix A.13), overflow apart: for certain, and possibly."""
+def _on_the_grid(call: Call, t: Terms, rows: slice, factor: _Factor) -> tuple[Mask, Mask]:
+    """Return the rows whose gradient is exact (appendix A.13): for certain, and possibly."""
     assert call.g is not None
     g, w = np.abs(call.g[rows]), np.abs(call.w[rows])
     possible = (t.certain_rows if call.p == 1 else t.exact_rows) & powers_of_two(w) & call.exact_divisors
@@ -162,10 +162,11 @@ def _on_the_grid(call: Call, t: Terms, rows: slice) -> tuple[Mask, Mask]:
     q_g = lowest_bits(g)
     exponent = exponents(q_g) + exponents(w)
     if call.p == 1:
-        count = t.certain.sum(axis=0) + t.own_active
+        size, q = (t.certain.sum(axis=0) + t.own_active).astype(np.float64), np.ones(len(g))
     else:
         q = one_for_none(units_of(t))
         exponent = exponent + exponents(q)
-        count = (np.where(t.certain, t.z.high, 0.0).sum(axis=0) + np.where(t.own_active, abs(t.margin), 0.0)) / q
-    certainly, perhaps = fitting(count * (g / q_g), call, exponent)
-    return possible & certainly, possible & perhaps
+        size = np.where(t.certain, t.z.high, 0.0).sum(axis=0) + np.where(t.own_active, abs(t.margin), 0.0)
+    certainly, perhaps = fitting(size / q * (g / q_g), call, exponent)
+    large, limit = factor.larger * 2 * np.maximum(1.0, size), call.units.overflow_threshold
+    return possible & certainly & (large * (1 + ROOM) < limit), possible & perhaps & (large * (1 - ROOM) < limit)

@@ -103,11 +103,14 @@ def loss_decisions(call: Call, sums: RowSums, result: Floats) -> Decided:
     reached = groups.plus(np.full(len(w), call.x.shape[1] - 1.0))
     limit = call.units.overflow_threshold / (1 + call.units.growth(reached + 1))
     no_overflow = groups.plus(reach) * (1 + ROOM) < limit
-    exact, perhaps = _on_the_grid(call, groups, sums, no_overflow)
+    positive, negative, zero = (
+        groups.plus(np.where(which, reach, 0.0)) * (1 - ROOM) >= limit for which in (w > 0, w < 0, w == 0)
+    )
+    exact, perhaps = _on_the_grid(call, groups, sums)
+    exact, perhaps = exact & no_overflow, perhaps & ~(positive | negative | zero)
     decided = _compared(call, groups, sums, result).decided(result, clear, exact, perhaps, no_overflow)
-    for infinity, sign in ((np.inf, w > 0), (-np.inf, w < 0)):
-        certain = groups.plus(np.where(sign, reach, 0.0)) * (1 - ROOM) >= limit
-        decided[clear & certain & (result == infinity)] = INSIDE
+    decided[clear & positive & (result == np.inf)] = INSIDE
+    decided[clear & negative & (result == -np.inf)] = INSIDE
     return decided
 
 
@@ -139,8 +142,8 @@ def _compared(call: Call, groups: _Groups, sums: RowSums, result: Floats) -> Fin
     return Finding(inside, outside, off == 0, (off != 0) & np.isfinite(off))
 
 
-def _on_the_grid(call: Call, groups: _Groups, sums: RowSums, no_overflow: Mask) -> tuple[Mask, Mask]:
-    """Return where the loss is exact (appendix A.13) for certain, and where it may be."""
+def _on_the_grid(call: Call, groups: _Groups, sums: RowSums) -> tuple[Mask, Mask]:
+    """Return where the loss is exact (appendix A.13), overflow apart: for certain, and possibly."""
     possible = groups.every(sums.exact)
     if not possible.any():
         return possible, possible
@@ -150,4 +153,4 @@ def _on_the_grid(call: Call, groups: _Groups, sums: RowSums, no_overflow: Mask) 
     count = groups.plus(size / smallest * (sums.high + sums.own)) / q
     exponent = call.p * exponents(q) + exponents(smallest)
     certainly, perhaps = fitting(count if call.p == 1 else count / q, call, exponent)
-    return possible & certainly & no_overflow, possible & perhaps
+    return possible & certainly, possible & perhaps

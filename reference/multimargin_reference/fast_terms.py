@@ -123,9 +123,9 @@ def terms(x: Floats, y: NDArray[np.int64], margin: float, units: Units) -> Terms
     e = e1 + units.u * (np.abs(z.high) + e1) + (5 * units.smallest_normal if units.flush else 0.0)
     e = np.where(exact, 0.0, e)
     largest = np.maximum(np.maximum(others.high, third.high), np.maximum(first.high, z.high))
-    certain = z.high > e * (1 + ROOM)
-    undecidable = (z.high <= e * (1 - ROOM)) & (z.high > -e * (1 - CLOSE))
-    clear = certain | undecidable | np.asarray(z.high <= -e * (1 + ROOM))
+    certain: Mask = np.asarray(z.high > e * (1 + ROOM))
+    undecidable: Mask = np.asarray((z.high <= e * (1 - ROOM)) & (z.high > -e * (1 - CLOSE)))
+    clear: Mask = np.asarray(certain | undecidable | (z.high <= -e * (1 + ROOM)))
     clear = clear & (exact | (e > LEAST)) & np.isfinite(x)
     own_active = (certain | undecidable)[place]
     own_exact = exact[place] | ~own_active
