@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Call:
         call = validate(case.input, case.target, case.p, case.margin, case.weight, case.reduction)
         g = None if case.grad_output is None else validate_grad_output(case.grad_output, call).astype(np.float64)
         w = np.ones(len(call.target)) if call.weight is None else call.weight[call.target].astype(np.float64)
-        units = Units(case.format, flush)
+        units = Units.of(case.format, flush)
         return cls(call.input, call.target, w, g, call.p, call.margin, call.reduction, units, float(call.divisor))
 
     @property
@@ -65,6 +66,11 @@ class Finding:
         outside = np.where(finite, outside, no_overflow)
         decided: Decided = (inside & finite).astype(np.int8) - outside.astype(np.int8)
         return decided * clear.astype(np.int8)
+
+
+def surely_beyond(values: Floats, limit: Any) -> Mask:
+    """Return which non-negative values reach a limit; an infinity may come from an overflow here, and does not."""
+    return np.asarray(np.isfinite(values) & (values * (1 - ROOM) >= limit))
 
 
 def powers_of_two(values: Floats) -> Mask:

@@ -18,6 +18,7 @@ from multimargin_reference.fast_call import (
     fitting,
     one_for_none,
     powers_of_two,
+    surely_beyond,
     units_of,
 )
 from multimargin_reference.fast_terms import LEAST, ROOM, Mask, Terms
@@ -82,9 +83,8 @@ class _Slack:
 
 def _rounding(call: Call, factor: _Factor, upper: Floats) -> Floats:
     """Return r, times D, for elements |G w p| * upper."""
-    nine = float((1 + call.units.format.u) ** 9 - 1)
     reach = np.maximum(1.0, 2 * upper) if call.p == 2 else np.ones_like(upper)
-    return nine * factor.size.high * upper + factor.underflow * reach
+    return call.units.nine * factor.size.high * upper + factor.underflow * reach
 
 
 def _elements(call: Call, t: Terms, factor: _Factor, slack: _Slack, result: Floats) -> Finding:
@@ -148,7 +148,7 @@ def _overflow(call: Call, t: Terms, factor: _Factor, place: tuple[Any, ...]) -> 
     sizes = n if call.p == 1 else 2 * np.where(active, np.maximum(1.0, t.reach), 0.0).sum(axis=0)
     limit = call.units.overflow_threshold / (factor.larger * (1 + call.units.growth(n + 2)))
     most = np.maximum(sizes, float(call.p))
-    return most * (1 + ROOM) < limit, most * (1 - ROOM) >= limit
+    return most * (1 + ROOM) < limit, surely_beyond(most, limit)
 
 
 def _on_the_grid(call: Call, t: Terms, rows: slice, factor: _Factor) -> tuple[Mask, Mask]:
@@ -169,4 +169,4 @@ def _on_the_grid(call: Call, t: Terms, rows: slice, factor: _Factor) -> tuple[Ma
         size = np.where(t.certain, t.z.high, 0.0).sum(axis=0) + np.where(t.own_active, abs(t.margin), 0.0)
     certainly, perhaps = fitting(size / q * (g / q_g), call, exponent)
     large, limit = factor.larger * 2 * np.maximum(1.0, size), call.units.overflow_threshold
-    return possible & certainly & (large * (1 + ROOM) < limit), possible & perhaps & (large * (1 - ROOM) < limit)
+    return possible & certainly & (large * (1 + ROOM) < limit), possible & perhaps & ~surely_beyond(large, limit)

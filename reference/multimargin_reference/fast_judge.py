@@ -26,7 +26,7 @@ from multimargin_reference.case import Case
 from multimargin_reference.double_double import Floats
 from multimargin_reference.enclosures import in_domain
 from multimargin_reference.expectation import expected_values
-from multimargin_reference.fast_call import OUTSIDE, UNDECIDED, Call, Decided
+from multimargin_reference.fast_call import INSIDE, OUTSIDE, UNDECIDED, Call, Decided
 from multimargin_reference.fast_gradient import gradient_decisions
 from multimargin_reference.fast_loss import RowSums, joined, loss_decisions, row_sums
 from multimargin_reference.fast_terms import Mask, terms
@@ -96,6 +96,16 @@ def legal(
     values = expected_values(case, flush=flush)
     pairs = ((values.loss, loss), (values.gradient, gradient))
     return not any(e.outside(r).any() for e, r in pairs if e is not None and r is not None)
+
+
+def surely_legal(
+    case: Case, loss: NDArray[Any] | None = None, gradient: NDArray[Any] | None = None, *, flush: bool = False
+) -> bool:
+    """Return whether double arithmetic shows that all numbers are legal. Raises as `decide` does."""
+    if not np.isfinite(case.input.astype(np.float64)).all():  # some of its numbers would be undecided
+        return False
+    decided = decide(case, loss, gradient, flush=flush)
+    return all((part == INSIDE).all() for part in (decided.loss, decided.gradient) if part is not None)
 
 
 def _settled(decided: Decided, result: NDArray[Any], exact: Any) -> Mask:

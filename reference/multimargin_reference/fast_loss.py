@@ -16,6 +16,7 @@ from multimargin_reference.fast_call import (
     fitting,
     one_for_none,
     powers_of_two,
+    surely_beyond,
     units_of,
 )
 from multimargin_reference.fast_terms import LEAST, ROOM, Mask, Terms
@@ -104,7 +105,7 @@ def loss_decisions(call: Call, sums: RowSums, result: Floats) -> Decided:
     limit = call.units.overflow_threshold / (1 + call.units.growth(reached + 1))
     no_overflow = groups.plus(reach) * (1 + ROOM) < limit
     positive, negative, zero = (
-        groups.plus(np.where(which, reach, 0.0)) * (1 - ROOM) >= limit for which in (w > 0, w < 0, w == 0)
+        surely_beyond(groups.plus(np.where(which, reach, 0.0)), limit) for which in (w > 0, w < 0, w == 0)
     )
     exact, perhaps = _on_the_grid(call, groups, sums)
     exact, perhaps = exact & no_overflow, perhaps & ~(positive | negative | zero)
@@ -131,10 +132,9 @@ def _compared(call: Call, groups: _Groups, sums: RowSums, result: Floats) -> Fin
     trusted = np.isfinite(bound) & (bound >= LEAST * groups.most(larger))
     inside, outside = trusted & (np.abs(off) <= bound * (1 - ROOM)), trusted & (np.abs(off) > bound * (1 + ROOM))
     # sums of one sign: never beyond zero, and never below their largest term
-    eight = float((1 + units.format.u) ** 8 - 1)
     sign = np.where(groups.every(w >= 0), 1.0, np.where(groups.every(w <= 0), -1.0, 0.0))
     least = groups.largest(product(Pair(size, np.zeros_like(w)), Pair(sums.largest_high, sums.largest_low)))
-    above = difference(Pair(*(sign * part for part in scaled)), least) + (least.high * eight + tiny)
+    above = difference(Pair(*(sign * part for part in scaled)), least) + (least.high * units.eight + tiny)
     inside &= (sign == 0) | (((above >= bound * ROOM) | (least.high <= 0)) & (sign * result >= 0))
     outside |= trusted & (sign != 0) & ((above < -bound * ROOM) | (sign * result < 0))
     nothing = n == 0

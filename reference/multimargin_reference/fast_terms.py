@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,41 +26,37 @@ LEAST = 2.0**-900  # bounds below it are not trusted: an underflow here errs by 
 
 @dataclass(frozen=True)
 class Units:
-    """A format's constants as doubles. eta: of appendix A.16 where subnormals may be flushed."""
+    """A format's constants as doubles; flush: with the permission to flush subnormals (appendix A.16).
+
+    eta: twice the largest error of an underflow. least: the smallest number that no operation changes.
+    overflow_threshold: Omega', for float64 half an ulp less, which ROOM covers.
+    """
 
     format: Format
     flush: bool
+    u: float
+    eta: float
+    smallest_subnormal: float
+    smallest_normal: float
+    least: float
+    overflow_threshold: float
+    eight: float  # (1 + u)^8 - 1
+    nine: float
 
-    @property
-    def u(self) -> float:
-        """Unit roundoff."""
-        return float(self.format.u)
-
-    @property
-    def eta(self) -> float:
-        """Twice the largest error of an underflow."""
-        return 2 * self.smallest_normal if self.flush else float(self.format.eta)
-
-    @property
-    def smallest_normal(self) -> float:
-        """Lambda in appendix A."""
-        return float(self.format.smallest_normal)
-
-    @property
-    def least(self) -> float:
-        """The smallest number that no operation changes."""
-        return self.smallest_normal if self.flush else float(self.format.eta)
-
-    @property
-    def overflow_threshold(self) -> float:
-        """Omega' (for float64 half an ulp less, which ROOM covers)."""
-        return float(min(self.format.overflow_threshold, Fraction(sys.float_info.max)))
+    @staticmethod
+    @cache
+    def of(format: Format, flush: bool) -> Units:
+        """Return a format's constants."""
+        u, eta, normal = format.u, float(format.eta), float(format.smallest_normal)
+        threshold = float(min(format.overflow_threshold, Fraction(sys.float_info.max)))
+        eight, nine = (float((1 + u) ** n - 1) for n in (8, 9))
+        lost, least = (2 * normal, normal) if flush else (eta, eta)
+        return Units(format, flush, float(u), lost, eta, normal, least, threshold, eight, nine)
 
     def growth(self, n: Floats) -> Floats:
         """Return g of appendix A.7."""
-        eight = float((1 + self.format.u) ** 8 - 1)
         more = np.maximum(n - 1, 0.0) * self.u
-        return more + eight + more * eight
+        return more + self.eight + more * self.eight
 
     def kept(self, a: Pair) -> Mask:
         """Return which normalized pairs are numbers of the format that no operation changes."""
@@ -104,8 +101,7 @@ class Terms:
 
 def every(mask: Mask) -> Mask:
     """Return for which rows a (C, N) mask is all true."""
-    result: Mask = mask.all(axis=0)
-    return result
+    return np.asarray(mask.all(axis=0))
 
 
 def terms(x: Floats, y: NDArray[np.int64], margin: float, units: Units) -> Terms:
@@ -118,15 +114,14 @@ def terms(x: Floats, y: NDArray[np.int64], margin: float, units: Units) -> Terms
     exact = units.kept(z) & units.kept(others) & units.kept(third) & units.kept(first)
     exact &= margin_exact & units.not_flushed(m) & units.not_flushed(x) & units.not_flushed(xy)
     partial = np.maximum(np.maximum(np.abs(others.high), np.abs(third.high)), np.abs(first.high))
-    e0 = 0.0 if margin_exact else units.u * abs(margin) + float(units.format.eta) / 2
+    e0 = 0.0 if margin_exact else units.u * abs(margin) + units.smallest_subnormal / 2
     e1 = e0 + units.u * (partial + e0)
-    e = e1 + units.u * (np.abs(z.high) + e1) + (5 * units.smallest_normal if units.flush else 0.0)
+    e = e1 + (units.u * np.abs(z.high) + units.u * e1) + (5 * units.smallest_normal if units.flush else 0.0)
     e = np.where(exact, 0.0, e)
     largest = np.maximum(np.maximum(others.high, third.high), np.maximum(first.high, z.high))
-    certain: Mask = np.asarray(z.high > e * (1 + ROOM))
-    undecidable: Mask = np.asarray((z.high <= e * (1 - ROOM)) & (z.high > -e * (1 - CLOSE)))
-    clear: Mask = np.asarray(certain | undecidable | (z.high <= -e * (1 + ROOM)))
-    clear = clear & (exact | (e > LEAST)) & np.isfinite(x)
+    certain = z.high > e * (1 + ROOM)
+    undecidable = (z.high <= e * (1 - ROOM)) & (z.high > -e * (1 - CLOSE))
+    clear = (certain | undecidable | (z.high <= -e * (1 + ROOM))) & (exact | (e > LEAST)) & np.isfinite(x + e)
     own_active = (certain | undecidable)[place]
     own_exact = exact[place] | ~own_active
     certain[place] = undecidable[place] = False
