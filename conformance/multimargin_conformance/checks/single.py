@@ -8,20 +8,14 @@ import numpy as np
 
 from multimargin_conformance.checks.empty import rounds
 from multimargin_conformance.checks.item import Scope
-from multimargin_conformance.judge import Finding, judge, judge_rejection
+from multimargin_conformance.judge import Finding, judge, judge_rejection, passes_surely
 from multimargin_conformance.outcome import Raised
 from multimargin_conformance.session import Session
 from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures, Rejection, Values, expected_values
+from multimargin_reference.expectation import Enclosures, Values, expected_values
 from multimargin_reference.rejection import meaning, rejecting_clause
 
 TARGET_RANGE = ("REJECT-3", "REJECT-4", "REJECT-5")
-
-
-def expectation(case: Case, *, flush: bool = False) -> Values | Rejection:
-    """Return what is legal for a call: values, or a rejection by the clause that it breaks."""
-    clause = rejecting_clause(case)
-    return Rejection(clause) if clause else expected_values(case, flush=flush)
 
 
 def judge_call(session: Session, case: Case, part: str, scope: Scope) -> Finding | None:
@@ -35,13 +29,14 @@ def judge_call(session: Session, case: Case, part: str, scope: Scope) -> Finding
 
 
 def _judged(session: Session, case: Case, usual: Case, part: str, scope: Scope) -> Finding | None:
-    expected = expectation(usual, flush=scope.flush)
-    if isinstance(expected, Rejection):
-        return judge_refused(session, case, part, expected.clause)
+    if clause := rejecting_clause(usual):
+        return judge_refused(session, case, part, clause)
     observation = session.function(part)(case)
     if usual.id != case.id and isinstance(observation.outcome, Raised):
         return None
-    enclosures = part_of(expected, part)
+    if not scope.widened and passes_surely(part, observation, usual, flush=scope.flush):
+        return None
+    enclosures = part_of(expected_values(usual, flush=scope.flush), part)
     if scope.widened:
         enclosures = enclosures.narrowed_to_widened()
     why = "exact grid: nothing rounds" if enclosures.exact else "derived bound on every legal evaluation"
