@@ -26,6 +26,7 @@ import problems
 from speed_tables import COMPILED, JAX, full, short
 from timing import Spread
 
+LISTS = ("timings", "errors", "memory", "growth", "suite", "isolation")  # of speed.json
 PARTS = ("times", "memory", "suite", "isolation")
 COMPILING = "compile"
 SLOW_TO_COMPILE = (COMPILED, JAX)
@@ -80,6 +81,8 @@ def main() -> None:
     if folder := options.output or options.again:
         write(data, folder)
     print(full(data))
+    if data["failed"]:
+        raise SystemExit(f"not everything was measured: {data['failed']}")
 
 
 def part(name: str, plan: Plan, threads: int) -> dict[str, Any]:
@@ -100,12 +103,12 @@ def everything(plan: Plan) -> dict[str, Any]:
     """Measure all parts, one after the other, and return the data of speed.json."""
     threads = [n for n in plan.threads if n <= (os.cpu_count() or 1)]
     jobs = [*((name, n) for name in PARTS[:2] for n in threads), *((name, max(threads)) for name in PARTS[2:])]
+    data: dict[str, Any] = {"machine": machine(), "rounds": plan.rounds, "left_out": {}, "failed": {}, "floors": {}}
     with tempfile.TemporaryDirectory() as folder:
         if COMPILED not in plan.without:
             _together([(COMPILING, n) for n in threads], plan, Path(folder), len(threads))
         found = _together(jobs, plan, Path(folder), 2 if plan.dry else 1)
-    data: dict[str, Any] = {"machine": machine(), "rounds": plan.rounds, "left_out": {}, "floors": {}}
-    for result in found:
+    for result in ({key: [] for key in LISTS}, *found):
         for key, value in result.items():
             if isinstance(value, dict):
                 data[key].update(value)
@@ -115,7 +118,7 @@ def everything(plan: Plan) -> dict[str, Any]:
 
 
 def _together(jobs: Sequence[tuple[str, int]], plan: Plan, folder: Path, workers: int) -> list[dict[str, Any]]:
-    """Run parts in processes of their own, so many at a time. Raises SystemExit where one fails."""
+    """Run parts in processes of their own, so many at a time; one that fails leaves the others' figures."""
 
     def run(job: tuple[str, int]) -> dict[str, Any]:
         name, threads = job
@@ -126,7 +129,7 @@ def _together(jobs: Sequence[tuple[str, int]], plan: Plan, folder: Path, workers
             [*command, "--rounds", str(plan.rounds), *kind], env=environment(name, threads), check=False
         ).returncode
         if status:
-            raise SystemExit(f"{name} with {threads} threads ended with status {status}")
+            return {"failed": {f"{name}, {threads} threads": f"status {status}"}}
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 
