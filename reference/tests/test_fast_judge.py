@@ -174,6 +174,39 @@ def test_an_element(case: Case, results: dict[float, int]) -> None:
         assert decided[1] == should, value
 
 
+NARROW = np.full(600, 2.0**-7, DTYPES["bfloat16"])
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize(
+    "case",
+    [
+        row([0.0] * 600, "bfloat16"),  # an error bound above the loss: its largest term is the lower end
+        row([0.0] * 600, "bfloat16", weight=-3 * NARROW),
+        row([0.0] * 9 + [2.0], "bfloat16", margin=0.1),
+        row([0.0, -0.1], "float16", margin=0.1),  # hinges smaller than their own error: zero is the lower end
+        row([0.0, -0.1, -0.1], margin=0.1, weight=np.full(3, -1, np.float32)),
+        row([0.0, 2.0**24 - 1, 1.0, -5.0], margin=0.0),  # a sum of 2**24 units, or two more, of the exact grid
+        row([0.0, 2.0**24 - 1, 3.0, -5.0], margin=0.0),
+        row([0.0, 2.0**53 - 1, 1.0, -5.0], "float64", margin=0.0),
+        row([0.0, 2.0**53 - 1, 3.0, -5.0], "float64", margin=0.0),
+        row([0.0, 2.0**-520, -1.0, -1.0], "float64", margin=0.0),
+        row([1.0, 0.0, -1.7e308, 0.25], "float64"),
+        row([0.0, 65504.0, 1.0, -5.0], "float16", margin=0.0),
+    ],
+    ids=[f"case{i}" for i in range(12)],
+)
+def test_where_another_rule_takes_over(case: Case, p: int) -> None:
+    case = replace(case, p=p)
+    expected = expected_values(case)
+    assert expected.gradient is not None
+    for loss, gradient in zip(probes(expected.loss, case.dtype), probes(expected.gradient, case.dtype), strict=True):
+        for sign in (1, -1):
+            decided = decide(case, sign * loss, sign * gradient)
+            assert wrong(decided.loss, expected.loss, sign * loss) == 0
+            assert wrong(decided.gradient, expected.gradient, sign * gradient) == 0
+
+
 def test_a_certain_overflow_may_be_infinite() -> None:
     case = row([0.0, 3e38, 3e38], margin=0.0)
     assert legal(case, np.array(np.inf, np.float32))
