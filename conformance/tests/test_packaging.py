@@ -20,8 +20,9 @@ PACKAGES = {  # package: the packages of ours that it may import beside itself
     "multimargin_conformance": {"multimargin_reference", "multimargin_reports", "multimargin_vectors"},
 }
 TRITON = {"multimargin_reference/triton_kernels.py", "multimargin_reference/triton_loss.py"}
+NUMBA = {"multimargin_reference/numba_kernels.py", "multimargin_reference/numba_engine.py"}
 TORCH = re.compile(
-    r"multimargin_reference/(torch|triton_loss)\.py|multimargin_conformance/adapters/(torch|torch_compile|tensors|torch_class/\w+)\.py"
+    r"multimargin_reference/(torch|triton_loss|numba_loss)\.py|multimargin_conformance/adapters/(torch|torch_compile|tensors|torch_class/\w+)\.py"
 )
 SOURCES = {name: ROOT / name.removeprefix("multimargin_") / name for name in PACKAGES}
 
@@ -109,6 +110,10 @@ def test_torch_is_imported_in_its_adapters_alone() -> None:
 
 def test_triton_is_imported_for_its_kernels_alone() -> None:
     assert {name for _, name, tree in _modules() if "triton" in _imported(tree)} == TRITON
+
+
+def test_numba_is_imported_for_its_kernels_alone() -> None:
+    assert {name for _, name, tree in _modules() if "numba" in _imported(tree)} == NUMBA
 
 
 def test_the_import_rules_see_imports_in_functions() -> None:
