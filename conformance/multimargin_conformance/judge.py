@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -44,13 +44,6 @@ def judge(part: str, observation: Observation, expected: Enclosures, why: str) -
     if not isinstance(outcome, Returned):
         return no_result(part, outcome)
     return judge_form(part, outcome.value, expected) or judge_values(part, outcome.value, expected, why)
-
-
-def judge_where_needed(
-    part: str, observation: Observation, case: Case, expected: Callable[[], Enclosures], why: str
-) -> Finding | None:
-    """Judge as `judge` does; `expected` is asked only where double arithmetic does not show that a result is legal."""
-    return None if passes_surely(part, observation, case) else judge(part, observation, expected(), why)
 
 
 def passes_surely(part: str, observation: Observation, case: Case, *, flush: bool = False) -> bool:

@@ -59,7 +59,10 @@ class Finding:
     differs: Mask
 
     def decided(self, result: Floats, clear: Mask, exact: Mask, perhaps: Mask, no_overflow: Mask) -> Decided:
-        """Combine: on the exact grid one value is legal; without overflow no infinity and no NaN is."""
+        """Combine: on the exact grid one value is legal; without overflow no infinity and no NaN is.
+
+        What was found to be inside and outside, against all reason, is undecided.
+        """
         inside = (self.inside & ~perhaps) | (self.equal & exact)
         outside = self.outside | (self.differs & exact)
         finite = np.isfinite(result)

@@ -193,8 +193,10 @@ NARROW = np.full(600, 2.0**-7, DTYPES["bfloat16"])
         row([0.0, 2.0**-520, -1.0, -1.0], "float64", margin=0.0),
         row([1.0, 0.0, -1.7e308, 0.25], "float64"),
         row([0.0, 65504.0, 1.0, -5.0], "float16", margin=0.0),
+        row([0.0, 1e38, -1.0], margin=0.0),  # an overflow is near
+        row([0.0, 1.0, -1.0], margin=0.0, weight=np.full(3, 1e38, np.float32)),
     ],
-    ids=[f"case{i}" for i in range(12)],
+    ids=[f"case{i}" for i in range(14)],
 )
 def test_where_another_rule_takes_over(case: Case, p: int) -> None:
     case = replace(case, p=p)

@@ -1,7 +1,7 @@
 """Where a dtype ends, by plain and weighted calls of every power and reduction: the last bit of a logit, the largest
 loss, the smallest gradient, infinities of both signs in one sum, a sum that hangs on rounding, ties among many classes.
 
-These are few calls, so that the general enclosures can say what is legal, where doubles do not.
+These are few calls, so that the general enclosures can say what is legal.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from multimargin_conformance.calling import Arrays
 from multimargin_conformance.capabilities import REDUCTIONS
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import part_of
-from multimargin_conformance.judge import Finding, judge, judge_where_needed
+from multimargin_conformance.judge import judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.exact_values import exact_values
-from multimargin_reference.expectation import Values, expected_values
+from multimargin_reference.exact_values import legal_values
+from multimargin_reference.expectation import Values
 from multimargin_reference.formats import DTYPES, FORMATS, Format
 
 OPTIONS = tuple(product((1, 2), REDUCTIONS, (False, True)))
@@ -54,7 +54,8 @@ def items(scope: Scope) -> Iterator[Item]:
 def _item(name: str, dtype: str, part: str, clause: str, cases: list[Case]) -> Item:
     def run(session: Session) -> Result:
         for case in cases:
-            if finding := _judged(session, case, name, part):
+            expected = part_of(expectation(case.id, name, dtype), part)
+            if finding := judge(part, session.function(part)(case), expected, name):
                 return result_of(replace(finding, case=case))
         return PASS
 
@@ -62,7 +63,7 @@ def _item(name: str, dtype: str, part: str, clause: str, cases: list[Case]) -> I
         return [(case, {}) for case in cases]
 
     def prepare() -> object:
-        return [exact(case.id, name, dtype) for case in cases]
+        return [expectation(case.id, name, dtype) for case in cases]
 
     id_ = f"{clause}/{dtype}/edge-{name}/{part}"
     return Item(id_, clause, dtype, part, run, kind="edges", calls=planned, prepare=prepare)
@@ -75,24 +76,10 @@ def calls(name: str, dtype: str) -> tuple[Case, ...]:
     return tuple(case for cases in found for case in cases)
 
 
-def _judged(session: Session, case: Case, name: str, part: str) -> Finding | None:
-    observation, id_ = session.function(part)(case), (case.id, name, case.dtype)
-    if values := exact(*id_):
-        return judge(part, observation, part_of(values, part), name)
-    return judge_where_needed(part, observation, case, lambda: part_of(expectation(*id_), part), name)
-
-
-@cache
-def exact(case_id: str, name: str, dtype: str) -> Values | None:
-    """Return what alone is legal for one of the calls; None where something may round."""
-    return exact_values(next(case for case in calls(name, dtype) if case.id == case_id))
-
-
 @cache
 def expectation(case_id: str, name: str, dtype: str) -> Values:
     """Return what is legal for one of the calls."""
-    case = next(case for case in calls(name, dtype) if case.id == case_id)
-    return exact(case_id, name, dtype) or expected_values(case)
+    return legal_values(next(case for case in calls(name, dtype) if case.id == case_id))
 
 
 def _case(fmt: Format, x: Any, y: Any, p: int, reduction: str, weight: Any, margin: float = 1.0) -> Case:
