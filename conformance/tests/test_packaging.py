@@ -41,8 +41,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: list[str]) -> None:
-    files = [path for source in SOURCES.values() for path in source.rglob("*") if path.is_file()]
-    expected = {path.relative_to(ROOT).as_posix().split("/", 1)[1] for path in files if path.suffix != ".pyc"}
+    files = [
+        path
+        for source in SOURCES.values()
+        for path in source.rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    ]
+    expected = {path.relative_to(ROOT).as_posix().split("/", 1)[1] for path in files}
     assert {name for name in wheel if ".dist-info/" not in name} == expected
 
 

@@ -178,7 +178,7 @@ CLAUSES = (
         >>> from multimargin_reference.torch import MultiMarginLoss
         >>> x = torch.tensor([[0.5, 0.25, 1, -2]], requires_grad=True)
         >>> (-2 * MultiMarginLoss()(x, torch.tensor([0]))).backward()
-        >>> print(x.grad.tolist())
+        >>> print((x.grad + 0).tolist())
         [[1.0, -0.5, -0.5, 0.0]]
         """,
         PYTORCH,
@@ -244,7 +244,7 @@ CLAUSES = (
         """
         >>> import torch
         >>> from multimargin_reference.torch import multi_margin_loss
-        >>> x = torch.tensor([[0.5, 0.25, 1, -2]], requires_grad=True)
+        >>> x = torch.tensor([[0.5, 0.25, 1, -2]], dtype=torch.float16, requires_grad=True)
         >>> loss = multi_margin_loss(x, torch.tensor([0]), p=2)
         >>> (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
         >>> gradient.sum().backward()
