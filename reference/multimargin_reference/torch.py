@@ -223,7 +223,7 @@ def _is_atens(input: Any, target: Any, p: Any, margin: Any, weight: Any, reducti
         and p in (1, 2)
         and type(margin) in (int, float)
         and reduction in ATEN_REDUCTIONS
-        and (weight is None or (type(weight) in PLAIN and not weight.requires_grad))
+        and (weight is None or (type(weight) in PLAIN and weight.dim() == 1 and not weight.requires_grad))
         and not torch.compiler.is_compiling()
         and not _sees_operations()
     )

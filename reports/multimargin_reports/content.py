@@ -93,7 +93,8 @@ def _clauses(report: Report, verdicts: list[Verdict]) -> Iterator[str]:
 
 def number_rows(evidence: Mapping[str, Any]) -> list[list[str]]:
     """Return result and enclosure as decimals, hexadecimal floats and bits; nothing where no number is wrong."""
-    return [[name, *(one_line(str(evidence[name].get(k, ""))) for k in NUMBER)] for name in ENDS if name in evidence]
+    numbers = {name: evidence[name] for name in ENDS if isinstance(evidence.get(name), Mapping)}
+    return [[name, *(one_line(str(ends.get(k, ""))) for k in NUMBER)] for name, ends in numbers.items()]
 
 
 def ulp_text(evidence: Mapping[str, Any]) -> str:

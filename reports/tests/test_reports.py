@@ -23,7 +23,7 @@ from multimargin_reports import (
     to_json,
     write,
 )
-from multimargin_reports.content import printable
+from multimargin_reports.content import number_rows, printable
 from multimargin_reports.jsonfile import LARGEST_FILE, schema
 from multimargin_reports.model import STATUSES
 from multimargin_reports.terminal import MOST_FAILURES, render
@@ -136,6 +136,14 @@ def test_the_text_of_an_invalid_report() -> None:
     text = render(report("pass", planned=2))
     assert "INVALID: 2 planned, 1 pass" in text
     assert "CONFORMANT" not in text
+
+
+def test_a_call_that_should_be_rejected_has_no_numbers_to_show() -> None:
+    returned = replace(FAILURE, evidence={"got": "[0. 0.]"})
+    made = report("pass")
+    wrong = replace(made.verdicts[0], status="fail", failure=returned)
+    assert number_rows(returned.evidence) == []
+    assert FAILURE.message in render(replace(made, verdicts=(wrong,)))
 
 
 def test_many_failed_clauses_are_counted() -> None:
