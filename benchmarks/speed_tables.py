@@ -86,7 +86,7 @@ def short(data: Line) -> str:
 def _machine(data: Line) -> str:
     known = dict(data["machine"])
     head = f"{known.pop('cpu')}, {known.pop('cores')} cores, {known.pop('system')}"
-    versions = ", ".join(f"{name} {found}" for name, found in known.items())
+    versions = ", ".join(f"{name} {found.partition('+')[0]}" for name, found in known.items())  # no build's label
     gone = {**data["left_out"], **data["failed"]}
     missing = "".join(f" Left out: {name} ({why})." for name, why in gone.items())
     return f"{head}; {versions}; medians of at most {data['rounds']} rounds.{missing}"
