@@ -131,7 +131,7 @@ SPECIAL = {  # logits (target is class 1), margin, loss, gradient; p = 1
 }
 
 
-@pytest.mark.parametrize("repeated", [1, 1100], ids=["whole", "split"])
+@pytest.mark.parametrize("repeated", [1, 1024], ids=["whole", "split"])  # powers of two: nothing rounds
 @pytest.mark.parametrize("dtype", list(DTYPES))
 @pytest.mark.parametrize("name", SPECIAL)
 def test_special_values(name: str, dtype: str, repeated: int) -> None:
@@ -141,9 +141,8 @@ def test_special_values(name: str, dtype: str, repeated: int) -> None:
     found = multi_margin_loss(x, torch.tensor(1, device=DEVICE), margin=margin, reduction="sum")
     (slopes,) = torch.autograd.grad(found, x)
     scale = torch.tensor(1 / repeated, dtype=torch.float64)
-    torch.testing.assert_close(found.cpu().double(), (scale * loss).to(x.dtype).double(), rtol=1e-2, atol=0)
-    want = torch.tensor(gradient, dtype=torch.float64) * scale
-    torch.testing.assert_close(slopes[:4].cpu().double(), want, rtol=1e-2, atol=1e-6)
+    np.testing.assert_array_equal(array(found), array(scale * loss))
+    np.testing.assert_array_equal(array(slopes[:4]), array(torch.tensor(gradient, dtype=torch.float64) * scale))
     assert not slopes[4:].any()
 
 
@@ -197,8 +196,8 @@ def test_strided_arguments_are_read_where_they_are(shape: tuple[int, int]) -> No
         np.testing.assert_array_equal(array(gradient), want[1])
     expanded = x[:1].expand(3, -1).detach().requires_grad_()
     total = multi_margin_loss(expanded, y[:1].expand(3), 2, reduction="sum")
-    single = multi_margin_loss(x[:1], y[:1], 2, reduction="sum")
-    assert total.item() == pytest.approx(3 * single.item(), rel=1e-6)
+    repeated = Case(case.input[:1].repeat(3, 0), case.target[:1].repeat(3), 2, 1.0, None, "sum")
+    assert not expected_values(repeated).loss.outside(array(total)).any()
     assert torch.autograd.grad(total, expanded)[0].shape == (3, shape[1])
 
 
