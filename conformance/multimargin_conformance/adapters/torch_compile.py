@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import torch._dynamo.config
+import torch._dynamo.utils
 from numpy.typing import NDArray
 
 from multimargin_conformance.adapters.throwaway import Child
@@ -149,13 +150,21 @@ def _floats_stay_floats() -> Iterator[None]:
     """
     with _lock:
         _inside.append(os.environ.get(FLOATS_AS_TENSORS) if not _inside else _inside[0])
-        os.environ[FLOATS_AS_TENSORS] = "0"
+        _switch("0")
     try:
         yield
     finally:
         with _lock:
             before = _inside.pop()
-            if not _inside and before is None:
-                del os.environ[FLOATS_AS_TENSORS]
-            elif not _inside and before is not None:
-                os.environ[FLOATS_AS_TENSORS] = before
+            if not _inside:
+                _switch(before)
+
+
+def _switch(value: str | None) -> None:
+    """Set the switch, and let it be read again: PyTorch 2.13 reads it once in a process and keeps what it read."""
+    if value is None:
+        os.environ.pop(FLOATS_AS_TENSORS, None)
+    else:
+        os.environ[FLOATS_AS_TENSORS] = value
+    if kept := getattr(torch._dynamo.utils, "_is_tensorify_enabled", None):
+        getattr(kept, "cache_clear", lambda: None)()
