@@ -12,7 +12,7 @@ from multimargin_conformance.profiles import PROFILES
 from multimargin_reference.clauses import CLAUSES, Clause
 from multimargin_reference.known import FAULTS
 from multimargin_reference.spec import GROUP_TEXTS
-from multimargin_vectors import load
+from multimargin_vectors.store import outlines
 
 MOST_FAULTS = 5
 WIDTH = 100
@@ -45,7 +45,7 @@ def clauses_table(group: str = "") -> str:
 
 def _numbers() -> tuple[Counter[str], Counter[str], Counter[str]]:
     """Return how many vectors, other checks and known faults name each clause."""
-    vectors = Counter(name for v in load() for name in {*v.clauses, *v.gradient_clauses})
+    vectors = Counter(name for v in outlines() for name in {*v.clauses, *v.gradient_clauses})
     checks = Counter({name: len(_other_checks(name)) for name in CLAUSES})
     return vectors, checks, Counter(name for fault in FAULTS for name in set(fault.clauses))
 
@@ -70,7 +70,7 @@ def _example(clause: Clause) -> str:
 
 def _checks(clause: Clause) -> str:
     """Say what checks a clause: vectors by dtype, and checks that make their own calls."""
-    dtypes = Counter(v.dtype for v in load() if clause.id in (*v.clauses, *v.gradient_clauses))
+    dtypes = Counter(v.dtype for v in outlines() if clause.id in (*v.clauses, *v.gradient_clauses))
     others = _other_checks(clause.id)
     if not dtypes and not others:
         return "Nothing in this version checks it."

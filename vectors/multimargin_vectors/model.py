@@ -43,3 +43,15 @@ class Vector:
     def dtype(self) -> str:
         """The floating dtype that the vector is about (integer logits stand for float64)."""
         return self.case.dtype if self.case.dtype in DTYPES else "float64"
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a list of vectors shows of one; the fields are those of Vector."""
+
+    id: str
+    dtype: str
+    tier: str
+    clauses: tuple[str, ...]
+    gradient_clauses: tuple[str, ...]
+    comment: str

@@ -11,11 +11,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
+from multimargin_reference.formats import DTYPES
 from multimargin_vectors.codec import vector_from_json, vector_to_json
 from multimargin_vectors.flags import FLAGS
-from multimargin_vectors.model import FORMAT_VERSION, GENERATOR_VERSION, Vector
+from multimargin_vectors.model import FORMAT_VERSION, GENERATOR_VERSION, Outline, Vector
 
 DATA = Path(str(files("multimargin_vectors") / "data"))
 SCHEMA = Path(str(files("multimargin_vectors") / "vectors.schema.json"))
@@ -62,32 +61,38 @@ def read_file(path: Path, *, validate: bool = True) -> list[Vector]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_json)
         if validate:
-            _validate(data)
+            _validate(path, data)
         vectors = [vector_from_json(v, data["group"]) for v in data["vectors"]]
         if validate:
             _check_decimals(vectors, data["vectors"])
         return vectors
-    except jsonschema.ValidationError as error:
-        raise VectorFileError(f"{path}: {error.json_path}: {error.message[:200]}") from error
+    except VectorFileError:
+        raise
     except (ValueError, LookupError, TypeError, AssertionError, RecursionError, OverflowError) as error:
         raise VectorFileError(f"{path}: {type(error).__name__}: {error}") from error
 
 
-def _validate(data: Any) -> None:
-    if error := jsonschema.exceptions.best_match(_validator().iter_errors(data)):
-        raise error
+def _validate(path: Path, data: Any) -> None:
+    from jsonschema.exceptions import best_match
+
+    if error := best_match(_validator().iter_errors(data)):
+        raise VectorFileError(f"{path}: {error.json_path}: {error.message[:200]}")
 
 
 @cache
 def _validator() -> Any:
-    kind = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"items": _items})  # type: ignore[no-untyped-call]
+    """Return the schema's validator, which takes longer to import than a list of the vectors."""
+    import jsonschema
+
+    draft = jsonschema.Draft202012Validator
+
+    def items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        """Pass arrays of plain numbers at once, as most are; all else as the schema says, item by item."""
+        if not (items == NUMBER and isinstance(instance, list) and all(map(_is_plain, instance))):
+            yield from draft.VALIDATORS["items"](validator, items, instance, schema)
+
+    kind = jsonschema.validators.extend(draft, {"items": items})  # type: ignore[no-untyped-call]
     return kind(json.loads(SCHEMA.read_text(encoding="utf-8")))
-
-
-def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-    """Pass arrays of plain numbers at once, as most are; everything else as the schema says, item by item."""
-    if not (items == NUMBER and isinstance(instance, list) and all(map(_is_plain, instance))):
-        yield from jsonschema.Draft202012Validator.VALIDATORS["items"](validator, items, instance, schema)
 
 
 def _is_plain(value: Any) -> bool:
@@ -122,6 +127,15 @@ def load() -> tuple[Vector, ...]:
     """Return all installed vectors, in file and then in file order."""
     names = sorted(manifest()["sha256"])
     return tuple(vector for name in names for vector in read_file(DATA / name, validate=False))
+
+
+def outlines() -> Iterator[Outline]:
+    """Yield what a list shows of each installed vector, in the order of `load`; no array is decoded."""
+    for name in sorted(manifest()["sha256"]):
+        for v in json.loads((DATA / name).read_text(encoding="utf-8"))["vectors"]:
+            dtype = v["call"]["input"]["dtype"]
+            named = tuple(v["clauses"]), tuple(v["gradient_clauses"])
+            yield Outline(v["id"], dtype if dtype in DTYPES else "float64", v["tier"], *named, v["comment"])
 
 
 @cache

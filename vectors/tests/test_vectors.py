@@ -24,9 +24,9 @@ from multimargin_vectors import Vector, by_id, load, manifest
 from multimargin_vectors.codec import ARGUMENTS, call_from_json, call_to_json, vector_from_json, vector_to_json
 from multimargin_vectors.families.covering import FACTORS, pairwise
 from multimargin_vectors.flags import FLAGS
-from multimargin_vectors.model import TIERS
+from multimargin_vectors.model import TIERS, Outline
 from multimargin_vectors.splitmix import integers, words
-from multimargin_vectors.store import DATA
+from multimargin_vectors.store import DATA, outlines
 
 FILES = sorted(manifest()["sha256"])
 MANY_ROWS = 5000  # Fractions of more rows take seconds a vector
@@ -408,3 +408,9 @@ def test_pairwise_is_deterministic_and_short() -> None:
     assert pairwise(FACTORS) == pairwise(FACTORS)
     largest = sorted((len(v) for v in FACTORS.values()), reverse=True)
     assert len(pairwise(FACTORS)) <= 2 * largest[0] * largest[1]
+
+
+def test_an_outline_is_what_a_list_shows_of_its_vector() -> None:
+    assert list(outlines()) == [
+        Outline(v.id, v.dtype, v.tier, v.clauses, v.gradient_clauses, v.comment) for v in load()
+    ]

@@ -37,9 +37,9 @@ def verify() -> None:
 @click.option("--clause", default="", help="Only vectors of this clause.")
 def list_vectors(clause: str) -> None:
     """List the vectors: id, dtype, tier, clauses and what each is for."""
-    from multimargin_vectors import load
+    from multimargin_vectors.store import outlines
 
-    for v in load():
+    for v in outlines():
         named = (*v.clauses, *v.gradient_clauses)
         if not clause or clause in named:
             click.echo(f"{v.id} {v.dtype:8} {v.tier:9} {' '.join(named)}: {v.comment}")

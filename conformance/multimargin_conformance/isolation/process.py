@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from multimargin_conformance.isolation.forks import Forked
 
@@ -131,7 +131,7 @@ class Process:
         now = time.monotonic()
         left, spin_until = deadline - now, now + SPIN_S
         while not (events := self._poll.poll(0)) and time.monotonic() < spin_until:
-            pass  # to be woken takes longer than most answers
+            _let_others_run()  # to be woken takes longer than most answers
         wait = max(0.0, left) if self._exit is not None else min(max(0.0, left), TICK_S)
         events = events or self._poll.poll(wait * 1000 + 1 if wait else 0)
         if not events and left <= 0:
@@ -225,6 +225,9 @@ def _enlarge(pipe: int) -> None:
         import fcntl
 
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+
+
+_let_others_run: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 
 def _signal_name(number: int) -> str:
