@@ -353,3 +353,9 @@ def test_hostile_names_are_only_names(name: Any) -> None:
     assert report.conformant
     assert isinstance(report.backend["name"], str)
     assert all(c.isprintable() or c == "\n" for c in terminal.render(report))
+
+
+def test_an_error_that_is_raised_in_every_call_keeps_no_frames() -> None:
+    error = ValueError("no")
+    assert not some(Kernel(raising(error)), dtypes=["float32"]).conformant
+    assert error.__traceback__ is None

@@ -12,9 +12,11 @@ from functools import lru_cache
 def place_of(error: BaseException) -> str:
     """Return file and line of the last frame of an error, "" where it has none.
 
-    A file below an entry of the module search path, or below the current directory, is named from there.
+    A file below an entry of the module search path, or below the current directory, is named from there. The error's
+    traceback is let go of: with it an error that a backend raises again and again would keep every call's frames.
     """
     frames = deque(traceback.walk_tb(error.__traceback__), maxlen=1)
+    BaseException.with_traceback(error, None)
     return f"{short(frames[0][0].f_code.co_filename)}:{frames[0][1]}" if frames else ""
 
 
