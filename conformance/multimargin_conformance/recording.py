@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from multimargin_conformance.backend import Subject
 from multimargin_conformance.calling import Arrays, Call, Caller
 from multimargin_conformance.checks.item import Scope
-from multimargin_conformance.isolation.wire import RESULT_DTYPES, dtype_name
+from multimargin_conformance.isolation.wire import RESULT_DTYPES
 from multimargin_conformance.outcome import (
     Crashed,
     Malformed,
@@ -29,6 +29,7 @@ from multimargin_conformance.outcome import (
 )
 from multimargin_conformance.session import Result, Settled
 from multimargin_conformance.verdicts import backend_data
+from multimargin_reference.formats import dtype_name
 from multimargin_reports import Verdict
 from multimargin_reports.logfile import LogWriter
 

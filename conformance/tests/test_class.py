@@ -29,6 +29,12 @@ PERMITTED = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _usual_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the drop-in have the engine that users have: conftest.py chooses NumPy's."""
+    monkeypatch.delenv("MULTIMARGIN_ENGINE", raising=False)
+
+
 @cache
 def report(name: str) -> Report:
     return check(name, profile="torch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -113,12 +114,14 @@ def test_a_process_that_forks_and_ends_is_done_without(there: Opened) -> None:
         assert spares._forks is not None
         spares._forks._process.kill()
         spares._forks._process.wait()
-        try:
-            link = spares.take(0)  # the one ahead ended with the process that forked it
-        except BackendNotStarted:
-            link = spares.take(0)
-        assert Path(f"/proc/{link.process._pid}/stat").read_text().split()[3] == str(os.getpid())
-        link.kill()
+        for _ in range(3):  # the one ahead ends with the process that forked it: at once, or a moment later
+            with suppress(BackendNotStarted):
+                link = spares.take(0)
+                parent = Path(f"/proc/{link.process._pid}/stat").read_text().split()[3]
+                link.kill()
+                if parent == str(os.getpid()):
+                    return
+        pytest.fail("every process is a forked one")
     finally:
         spares.close()
 

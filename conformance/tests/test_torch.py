@@ -12,9 +12,16 @@ from multimargin_reports import Report
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 
+@pytest.fixture(autouse=True)
+def _usual_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the drop-in have the engine that users have: conftest.py chooses NumPy's."""
+    monkeypatch.delenv("MULTIMARGIN_ENGINE", raising=False)
+
+
 @cache
 def report(name: str, profile: str) -> Report:
-    return check(name, profile=profile, isolate=False)  # in a process of its own: test_published, test_isolation
+    # the others in a process of their own: test_published, test_isolation
+    return check(name, profile=profile, isolate=name == "torch-reference")
 
 
 def failed(found: Report) -> set[str]:

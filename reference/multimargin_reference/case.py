@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multimargin_reference.formats import FORMATS, Format
+from multimargin_reference.formats import FORMATS, Format, dtype_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Case:
     @property
     def dtype(self) -> str:
         """Name of the input's dtype."""
-        return self.input.dtype.name
+        return dtype_name(self.input.dtype)
 
     @property
     def format(self) -> Format:
@@ -63,4 +63,4 @@ def _fingerprint(array: NDArray[Any] | None) -> bytes:
     values = np.ascontiguousarray(array)
     if values.dtype.byteorder == ">":
         values = values.astype(values.dtype.newbyteorder("<"))
-    return f"{values.dtype.name}{array.shape};".encode() + values.tobytes()
+    return f"{dtype_name(values.dtype)}{array.shape};".encode() + values.tobytes()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import ml_dtypes
@@ -110,3 +110,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
 }
+
+
+@cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return NumPy's name of a dtype, which takes it microseconds to make."""
+    return dtype.name

@@ -72,6 +72,11 @@ class Made:
         """One a context, made once a process."""
         return _calls(self)
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether there is a call at all; to make them all takes longer than to plan everything else."""
+        return next(_made(self), None) is not None
+
 
 def items(scope: Scope) -> Iterator[Item]:
     """Yield one item an effect, dtype and part."""
@@ -81,16 +86,20 @@ def items(scope: Scope) -> Iterator[Item]:
                 if not clause or (part == "gradient" and not scope.gradient) or (effect.flushed and scope.flush):
                     continue
                 made = Made(name, dtype, part, scope.dtypes, scope.capabilities)
-                if made.calls:
+                if made.has_calls:
                     yield _item(made, clause)
 
 
 @cache
 def _calls(made: Made) -> list[Expected]:
+    return list(_made(made))
+
+
+def _made(made: Made) -> Iterator[Expected]:
     change = EFFECTS[made.name].change
     cases = (valid(context, made.dtype) for context in turned(made.dtype, made.dtypes))
     found = (change(case, made.part) for case in cases if not made.capabilities.leaves_out(case))
-    return [expected for expected in found if expected is not None]
+    yield from (expected for expected in found if expected is not None)
 
 
 def _item(made: Made, clause: str) -> Item:

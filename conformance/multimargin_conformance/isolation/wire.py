@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from multimargin_conformance.calling import ARGUMENTS, Call
 from multimargin_conformance.outcome import LONGEST_MESSAGE, Crashed, Malformed, Observation, Outcome, Raised, Returned
 from multimargin_conformance.worker.memory import Argument
-from multimargin_reference.formats import DTYPES
+from multimargin_reference.formats import DTYPES, dtype_name
 
 LARGEST_RESULT = 1 << 24  # elements
 EXCERPT = 60  # bytes of a line that is quoted
@@ -117,12 +117,6 @@ def _json(value: Any) -> str:
 def _bits(value: float) -> str:
     """Return the bits of a float64."""
     return struct.pack("<d", value).hex()
-
-
-@cache
-def dtype_name(dtype: np.dtype[Any]) -> str:
-    """Return NumPy's name of a dtype, which takes it microseconds to make."""
-    return dtype.name
 
 
 def parsed(line: bytes) -> dict[str, Any]:
