@@ -4,9 +4,10 @@ The arithmetic is `vectorized`'s: the threshold x[y] - margin as an error-free p
 halves computed in float32; rows' sums weighted and scaled in float64; one rounding at the end.
 
 On CUDA, where Triton is installed, `triton_loss` computes the same in one pass over input; on the CPU `numba_loss`
-does, where Numba is. Plain tensor operations are left for other devices, and for what sees operations only: vmap, other
-transforms, tracing, compiling, fake tensors. Small batches of float32 and float64 on the CPU are handed over to ATen,
-which is right about them, though where rounding may decide the sign of z it does.
+does, where Numba is. In graphs of torch.compile both are operators, `torch_operators`. Plain tensor operations are left
+for other devices, and for what sees operations only: vmap, other transforms, tracing, exporting, fake tensors. Small
+batches of float32 and float64 on the CPU are handed over to ATen, which is right about them, though where rounding may
+decide the sign of z it does.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from multimargin_reference import torch_operators
 from multimargin_reference.engine import engine
 from multimargin_reference.module import check_constructor, reduction_from_flags
 from multimargin_reference.validation import REDUCTIONS
@@ -70,7 +72,9 @@ def multi_margin_loss(
     _check_tensors(logits, target, weight)
     options = int(p), float(margin), reduction
     loss: Tensor
-    if _has_kernels(logits, target, weight):
+    if _is_compiled():
+        loss = torch_operators.loss(logits, target, weight, *options)
+    elif _has_kernels(logits, target, weight):
         if logits.requires_grad and torch.is_grad_enabled():
             loss = _FusedLoss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]
         else:
@@ -203,9 +207,36 @@ class _Gradient(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         pass
 
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        raise NotImplementedError("multi_margin_loss can be differentiated only once")
+    backward = staticmethod(torch_operators.refuse_second)
+
+
+def loss_of_values(
+    input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str
+) -> Tensor:
+    """Return the loss of a call whose shapes and dtypes were checked, by what computes on the device."""
+    loss: Tensor
+    if _has_kernels(input, target, weight):
+        loss = _kernels(input.device).loss(input, target, weight, p, margin, reduction)
+    else:
+        _check_range(target, input.shape[-1] if input.dim() else 1)
+        loss = _Loss.forward(input, target, weight, p, margin, reduction)
+    return loss
+
+
+def gradient_of_values(
+    grad_output: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str
+) -> Tensor:
+    """Return the gradient with respect to input of a call whose loss was computed."""
+    return _Gradient.forward(grad_output, input, target, weight, p, margin, reduction)
+
+
+def _is_compiled() -> bool:
+    """Return whether torch.compile is making a graph, in which operators serve: not in a transform or an export."""
+    return (
+        torch.compiler.is_dynamo_compiling()
+        and not torch.compiler.is_exporting()
+        and not torch._C._are_functorch_transforms_active()
+    )
 
 
 def _is_atens(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduction: Any) -> bool:

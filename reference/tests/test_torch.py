@@ -338,3 +338,54 @@ def test_rejection(name: str, device: str) -> None:
     placed = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in call.items()}
     with pytest.raises(error, match=message):
         multi_margin_loss(**placed)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_graphs_have_operators_and_look_at_the_targets_of_each_call() -> None:
+    torch.compiler.reset()
+    graphs = []
+
+    def backend(graph: Any, _inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    x, y = grid(4, 8, torch.float32)
+    compiled = torch.compile(multi_margin_loss, backend=backend, fullgraph=True)
+    assert_exactly(compiled(x, y), multi_margin_loss(x, y))
+    (graph,) = graphs
+    called = [node.target for node in graph.graph.nodes if isinstance(node.target, torch._ops.OpOverload)]
+    assert called == [torch.ops.multimargin.loss.default]
+    assert not any(node.op == "call_method" for node in graph.graph.nodes)
+    for wrong in (-1, 8):
+        with pytest.raises(RuntimeError, match=rf"target\[1\]={wrong}, but should be in \[0, 8\)"):
+            compiled(x, torch.tensor([0, wrong, 0, 0]))
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("transform", ["grad", "vmap"])
+def test_transforms_are_compiled_too(transform: str) -> None:
+    torch.compiler.reset()
+    x, y = grid(4, 8, torch.float32)
+
+    def transformed(x: Any) -> Any:
+        if transform == "grad":
+            return torch.func.grad(lambda x: multi_margin_loss(x, y))(x)
+        return torch.vmap(multi_margin_loss)(x, y)
+
+    assert_exactly(torch.compile(transformed, backend="aot_eager", fullgraph=True)(x.detach()), transformed(x.detach()))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_operators_are_as_pytorch_asks(reduction: str) -> None:
+    """By its own checks: the schema, autograd's registration, and shapes of fake tensors."""
+    x, y = grid(4, 8, torch.float32)
+    torch.library.opcheck(torch.ops.multimargin.loss.default, (x, y, torch.ones(8), 2, 1.0, reduction))
+    grads = torch.ones_like(multi_margin_loss(x, y, reduction=reduction)).detach()
+    torch.library.opcheck(torch.ops.multimargin.gradient.default, (grads, x.detach(), y, None, 1, 1.0, reduction))
+
+
+def test_a_second_derivative_of_the_operator_is_refused() -> None:
+    x, y = grid(4, 8, torch.float32)
+    (first,) = torch.autograd.grad(torch.ops.multimargin.loss(x, y, None, 1, 1.0, "sum"), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="only once"):
+        first.sum().backward()
