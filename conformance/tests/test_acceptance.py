@@ -23,13 +23,13 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-@pytest.mark.parametrize("name", ["numpy", "numba"])
-def test_reference_is_conformant_to_full(name: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("name", "profile"), [("numpy", "half"), ("numba", "full")])
+def test_reference_is_conformant(name: str, profile: str, monkeypatch: pytest.MonkeyPatch):
     """By either engine; a process of its own has the one that is chosen here."""
     if name == "numba":
         pytest.importorskip("numba", reason="Numba is not installed")
     monkeypatch.setenv("MULTIMARGIN_ENGINE", name)
-    report = check("reference", profile="full", isolate=True)
+    report = check("reference", profile=profile, isolate=True)
     assert report.conformant
     assert report.counts["skip"] == 0
 
