@@ -26,6 +26,7 @@ from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
 from multimargin_conformance.environment import environment as environment_of
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
 from multimargin_conformance.isolation import Limits, started
+from multimargin_conformance.ordering import breadth_first
 from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
 from multimargin_conformance.recording import Recorder, log_head, noted
 from multimargin_conformance.session import Result, Session, Settled, result_of
@@ -73,9 +74,10 @@ def check(
     """Check an implementation and return the report; never raises for what a live backend does.
 
     backend: a live object, or a string as on the command line. dtypes: out of the four names, to check fewer than the
-    profile asks for. fail_fast: the first failure ends the run, the rest are skips. only: KEY=VALUE limits. select: a
-    glob over check ids, clause: clause ids or globs, by commas; both narrow the run and the claim. isolate: in a
-    process of its own (None: whatever is named by a string); limits: what that process may take.
+    profile asks for. fail_fast: the first failure ends the run, the rest are skips; some of every kind of check are run
+    before the rest, so that it comes soon. only: KEY=VALUE limits. select: a glob over check ids, clause: clause ids or
+    globs, by commas; both narrow the run and the claim. isolate: in a process of its own (None: whatever is named by a
+    string); limits: what that process may take.
     expected_failures: a file of known failures (expectations.py): they keep their verdicts, and do not count for
     report.as_expected. shard: part i/n of the run, for multimargin merge. seed, examples: of generated calls, so many
     of each property; huge: sizes that the oracle cannot reach too. log: a file to write what the backend answers to
@@ -105,7 +107,8 @@ def check(
             head = {"profile": found.name, "planned": len(items), "environment": environment}
             writer = LogWriter(Path(log), {**head, **log_head(under_test, scope, caller.features)})
         with writer or nullcontext():
-            ran, complete = _run(items, session, fail_fast, progress, entries, noted(writer, recorder))
+            order = breadth_first(items) if fail_fast else range(len(items))
+            ran, complete = _run(items, session, order, fail_fast, progress, entries, noted(writer, recorder))
         session.caller = caller
         isolated = not isinstance(caller, InProcess)
         usual = complete and not (fail_fast or part or select or clause)
@@ -211,7 +214,8 @@ def replay(
     named = None if check_id else find_case(case)
     with started(backend, device, isolate, limits) as (under_test, caller):
         items = list(_replayed(case, named, scope_of(PROFILES["full"], under_test)))
-        return [each.verdict for each in _run(items, Session(under_test, caller=caller), False, None)[0]]
+        session = Session(under_test, caller=caller)
+        return [each.verdict for each in _run(items, session, range(len(items)), False, None)[0]]
 
 
 def _replayed(case: str, named: Named | None, scope: Scope) -> Iterator[Item]:
@@ -248,32 +252,34 @@ def _items_of(named: Named, scope: Scope) -> Iterator[Item]:
 def _run(
     items: Sequence[Item],
     session: Session,
+    order: Sequence[int],
     fail_fast: bool,
     progress: Progress | None,
     entries: Sequence[Entry] = (),
     noted: Callable[[Verdict], None] = lambda _: None,
 ) -> tuple[list[Ran], bool]:
-    """Run the items in order; return what they found, and False when the user interrupted the run."""
-    ran: list[Ran] = []
+    """Run the items in an order; return what they found by place, and False when the user interrupted the run."""
+    ran: dict[int, Ran] = {}
     stopped, complete = "", True
     with quiet():
-        for item in session.caller.ahead(items):
-            session.place = len(ran)
+        for place, item in zip(order, session.caller.ahead([items[place] for place in order]), strict=True):
+            session.place = place
             try:
                 result = Result("skip", reason=stopped) if stopped else _guarded(item, session)
             except KeyboardInterrupt:
                 stopped, complete = "not run: interrupted", False
                 result = Result("skip", reason=stopped)
-            ran.append(Ran(item, result, marked(verdict_of(item, result, session.subject), entries)))
-            noted(ran[-1].verdict)
-            if fail_fast and result.status == "fail" and not ran[-1].verdict.known:
+            verdict = marked(verdict_of(item, result, session.subject), entries)
+            ran[place] = Ran(item, result, verdict)
+            noted(verdict)
+            if fail_fast and result.status == "fail" and not verdict.known:
                 stopped = "not run: an earlier check failed"
             if progress:
                 progress(len(ran), len(items))
-    for place, result in ({} if stopped else session.caller.late()).items():
-        verdict = marked(verdict_of(items[place], result, session.subject), entries)
-        ran[place] = Ran(items[place], result, verdict)
-    return ran, complete
+    for turn, result in ({} if stopped else session.caller.late()).items():
+        item = items[order[turn]]
+        ran[order[turn]] = Ran(item, result, marked(verdict_of(item, result, session.subject), entries))
+    return [ran[place] for place in range(len(items))], complete
 
 
 def run_some(items: Sequence[Item], session: Session) -> Iterator[Verdict]:
