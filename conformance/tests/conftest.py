@@ -1,10 +1,18 @@
-"""The reference computes by NumPy here unless a test says otherwise: Numba takes each new process a second to start.
+"""New processes compute by NumPy in these tests unless one says otherwise: Numba takes each a second to start.
 
-Both engines are compared in reference/tests, and checked by the whole suite in test_acceptance.
+This process, which runs the tests of the other packages too, has the engine that it would have without them. Both
+engines are compared in reference/tests, and checked by the whole suite in test_acceptance.
 """
 
 from __future__ import annotations
 
-import os
+import pytest
 
-os.environ.setdefault("MULTIMARGIN_ENGINE", "numpy")
+from multimargin_reference.engine import VARIABLE, engine
+
+engine()  # chosen now, once for this process
+
+
+@pytest.fixture(autouse=True)
+def _numpy_in_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "numpy")

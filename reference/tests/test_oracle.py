@@ -126,7 +126,6 @@ def test_the_examples_above_meet_kinks() -> None:
 def test_example_of_the_documentation() -> None:
     x = [[0.1, 0.2, 0.4, 0.8]]
     value = oracle.loss(x, [3])
-    assert math.isclose(value, 0.325, rel_tol=2.0**-52)
     assert value == sum(1 - Fraction(0.8) + Fraction(v) for v in (0.1, 0.2, 0.4)) / 4
     assert np.float32(float(oracle.loss(np.array(x, np.float32), [3]))) == np.float32(0.325)
 

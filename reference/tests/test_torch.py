@@ -38,6 +38,7 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setattr(drop_in, "_kernels", lambda _: None)
     if request.param == "kernels":
         pytest.importorskip("numba")
+        assert drop_in._kernels(torch.device("cpu")) is not None
     if request.param != "handed over":
         monkeypatch.setattr(drop_in, "FEW", 0)
     return str(request.param)

@@ -184,7 +184,7 @@ class Process:
         with contextlib.suppress(KeyError, FileNotFoundError):
             self._poll.unregister(self._in)
 
-    def _read(self, descriptor: int, take: object) -> bool:
+    def _read(self, descriptor: int, take: Callable[[bytes], object]) -> bool:
         """Take what is there; return False at its end."""
         try:
             data = os.read(descriptor, CHUNK)
@@ -192,7 +192,7 @@ class Process:
             return True
         except OSError:
             return False
-        take(data)  # type: ignore[operator]
+        take(data)
         return bool(data)
 
     def _note(self, data: bytes) -> None:
