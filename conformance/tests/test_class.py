@@ -22,17 +22,13 @@ from multimargin_conformance.adapters.torch_class import compiled, higher  # noq
 from multimargin_conformance.adapters.torch_class.cases import batched  # noqa: E402
 from multimargin_reference.torch import multi_margin_loss  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("usual_engine")  # the drop-in has kernels where Numba is installed
+
 PERMITTED = {
     "double backward": {"right", "detached", "rejected"},
     "differentiating weight": {"right", "rejected"},
     "forward-mode differentiation": {"right", "rejected"},
 }
-
-
-@pytest.fixture(autouse=True)
-def _usual_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the drop-in have the engine that users have: conftest.py chooses NumPy's."""
-    monkeypatch.delenv("MULTIMARGIN_ENGINE", raising=False)
 
 
 @cache

@@ -159,6 +159,7 @@ def test_a_target_out_of_range_stays_out_of_range() -> None:
     assert int(smallest.target[0]) >= 1
 
 
+@pytest.mark.usefixtures("usual_engine")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("part", ["loss", "gradient"])
 def test_the_program_gives_what_the_call_gives(dtype: str, part: str) -> None:

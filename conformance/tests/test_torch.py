@@ -11,11 +11,7 @@ from multimargin_reports import Report
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-
-@pytest.fixture(autouse=True)
-def _usual_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the drop-in have the engine that users have: conftest.py chooses NumPy's."""
-    monkeypatch.delenv("MULTIMARGIN_ENGINE", raising=False)
+pytestmark = pytest.mark.usefixtures("usual_engine")  # the drop-in has kernels where Numba is installed
 
 
 @cache

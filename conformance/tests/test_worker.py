@@ -278,6 +278,7 @@ def test_merged_shards_have_the_causes_of_one_run(name: str) -> None:
         assert json.dumps(to_json(replace(merged, duration_s=whole.duration_s))) == json.dumps(to_json(whole))
 
 
+@pytest.mark.usefixtures("usual_engine")
 def test_runs_in_parallel_are_one_run_byte_for_byte(whole: Report) -> None:
     found = check_in_parallel("reference", 2, SHARDED, None)
     report = replace(found, duration_s=whole.duration_s, options={**found.options, "isolated": False})
