@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[Any] | None]
 ARGUMENTS = {"loss": ("input", "target", "weight"), "gradient": ("grad_output", "input", "target", "weight")}
 SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter: short, so that calls interleave
-FEATURES = frozenset({"digests", "held", "layouts", "threads", "types"})  # of the protocol; "memory": the same process
+FEATURES = frozenset({"digests", "held", "layouts", "raw", "threads", "types"})  # of the protocol
 T = TypeVar("T")
 
 
@@ -97,7 +97,7 @@ class Caller(Protocol):
 class InProcess:
     """Calls in this process."""
 
-    features = FEATURES | {"memory"}
+    features = FEATURES | {"memory"}  # the same process's
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from multimargin_conformance.calling import FEATURES, Call
+from multimargin_conformance.isolation.link import Link, Request, Trouble
 from multimargin_conformance.isolation.validate import schema, violation
-from multimargin_conformance.isolation.wire import Broken, array_text, observation, parsed
+from multimargin_conformance.isolation.wire import Broken, array_text, observation, parsed, run_text
 from multimargin_conformance.outcome import Malformed, Observation, Returned
 from multimargin_conformance.worker.limits import launch
-from multimargin_conformance.worker.memory import Argument
+from multimargin_conformance.worker.memory import Argument, Raw
+from multimargin_reference import multi_margin_loss_backward
+from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
 
 ROOT = Path(__file__).parents[1]
@@ -98,11 +103,17 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts_are_the_same_on_both_sides(layout: str, dtype: str) -> None:
-    array = LAYOUTS[layout](np.arange(12).reshape(3, 4).astype(DTYPES[dtype]))
-    text, digest = array_text(array)
-    made = Argument(json.loads(text))
+def test_layouts_are_the_same_on_both_sides(layout: str, large: bool, dtype: str) -> None:
+    if large and layout.startswith("empty"):
+        pytest.skip("nothing is never large")
+    classes = 400 if large else 4
+    array = LAYOUTS[layout](np.arange(3 * classes).reshape(3, classes).astype(DTYPES[dtype]))
+    behind: list[bytes] = []
+    text, digest = array_text(array, behind=behind if large else None)
+    assert bool(behind) == large
+    made = Argument(json.loads(text), Raw(b"".join(behind)))
     assert violation({**json.loads(REQUESTS[1]), "input": json.loads(text)}) == ""
     assert made.view.dtype == array.dtype
     assert made.view.shape == array.shape
@@ -112,9 +123,72 @@ def test_layouts_are_the_same_on_both_sides(layout: str, dtype: str) -> None:
     assert made.digest() == digest
 
 
+@pytest.mark.usefixtures("usual_engine")
+def test_large_arrays_travel_as_bytes_in_both_directions() -> None:
+    rng = np.random.default_rng(0)
+    case = Case(rng.standard_normal((200, 33)), rng.integers(0, 33, 200), 2, 0.5, rng.random(33), "none")
+    case = replace(case, grad_output=rng.standard_normal(200))
+    link = Link([sys.executable, str(WORKER), "reference"], 0, validate=True)
+    try:
+        link.send(Request("start", '"protocol":[1],"suite":"","device":""'))
+        behind: list[bytes] = []
+        body, digests = run_text(Call("gradient", case), FEATURES, {}, behind)
+        request = Request("run", body, raw=b"".join(behind))
+        assert len(behind) == 3  # the weight is small
+        link.send(request)
+        link.process.flush()
+        link.receive(60.0)
+        link.receive(60.0)
+    finally:
+        link.kill()
+    seen = observation(request.answer, digests)
+    assert isinstance(seen.outcome, Returned)
+    assert "hex" not in request.answer["result"]
+    expected = multi_margin_loss_backward(case.grad_output, case.input, case.target, **case.options)
+    assert seen.outcome.value.tobytes() == expected.tobytes()
+    assert not seen.changed
+
+
+RESULT = '"status":"returned","result":{"dtype":"float64","shape":[1]'
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "reason"),
+    [
+        (f'{{"id":0,{RESULT}}},"raw":8}}\n1234567', "crashed", "ended with status 0"),
+        (f'{{"id":0,{RESULT},"hex":"{"00" * 8}"}},"raw":8}}\n12345678', "malformed", "has its elements"),
+        ('{"id":0,"status":"rejected","type":"E","message":"","raw":8}\n12345678', "malformed", "has no result"),
+        (f'{{"id":0,{RESULT}}},"raw":{(8 << 20) + 1}}}\n', "malformed", "raw '8388609', but should have at most"),
+        (f'{{"id":0,{RESULT}}},"raw":-8}}\n12345678', "malformed", "raw '-8'"),
+        (f'{{"id":0,{RESULT}}},"raw":true}}\n12345678', "malformed", "raw 'True'"),
+        (f'{{"id":0,{RESULT}}},"raw":8.0}}\n12345678', "malformed", "raw '8.0'"),
+    ],
+)
+def test_bytes_behind_an_answer_that_are_not_as_published(written: str, kind: str, reason: str) -> None:
+    link = Link([sys.executable, "-c", f"import sys; sys.stdout.write({written!r})"], 0, validate=False)
+    link.send(Request("run", "", raw=b"x"))
+    link.process.flush()
+    with pytest.raises(Trouble, match=reason) as caught:
+        link.receive(10.0)
+    link.kill()
+    assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize("count", [7, 9])
+def test_bytes_behind_an_answer_fit_its_shape(count: int) -> None:
+    written = f'{{"id":0,{RESULT}}},"raw":{count}}}\n{"x" * count}'
+    link = Link([sys.executable, "-c", f"import sys; sys.stdout.write({written!r})"], 0, validate=False)
+    request = Request("run", "", raw=b"x")
+    link.send(request)
+    link.receive(10.0)
+    link.kill()
+    with pytest.raises(Broken, match=f"a result of {count} bytes"):
+        observation(request.answer, {})
+
+
 def test_an_unaligned_array_is_unaligned_there() -> None:
     array = np.zeros(25, np.uint8)[1:].view(np.float64)
-    made = Argument(json.loads(array_text(array)[0]))
+    made = Argument(json.loads(array_text(array)[0]), Raw())
     assert not made.view.flags.aligned
     assert made.view.ctypes.data % 64 == 1
 
@@ -122,11 +196,11 @@ def test_an_unaligned_array_is_unaligned_there() -> None:
 def test_a_digest_tells_what_changed() -> None:
     frame = np.ones((4, 4))
     for index in ((0, 0), (1, 1)):
-        made = Argument(json.loads(array_text(frame[1:3, 1:3])[0]))
+        made = Argument(json.loads(array_text(frame[1:3, 1:3])[0]), Raw())
         before = made.digest()
         np.ndarray((4, 4), np.float64, made.block)[index] = 2
         assert made.digest() != before
-    altered = Argument(json.loads(array_text(np.ones(3))[0]))
+    altered = Argument(json.loads(array_text(np.ones(3))[0]), Raw())
     altered.view.flags.writeable = False
     assert altered.digest() == "altered"
 
@@ -134,7 +208,7 @@ def test_a_digest_tells_what_changed() -> None:
 def test_the_memory_around_an_array_is_full_of_ones() -> None:
     view = np.ones(24)[2:20:3]
     view[...] = 7
-    made = Argument(json.loads(array_text(view)[0]))
+    made = Argument(json.loads(array_text(view)[0]), Raw())
     block = np.frombuffer(made.block.tobytes(), np.float64)
     assert set(np.delete(block, range(2, 20, 3)).tolist()) == {1.0}
 

@@ -182,8 +182,9 @@ class WorkerCaller:
         """Send a call now."""
         blocks = self._named(call) if "held" in self.features else {}
         self._holds = self._holds or call.keep or bool(blocks)
-        body, digests = run_text(call, self.features, blocks)
-        request = replace(self._request("run", body), digests=digests, keep=call.keep)
+        behind: list[bytes] = []
+        body, digests = run_text(call, self.features, blocks, behind)
+        request = replace(self._request("run", body), digests=digests, keep=call.keep, raw=b"".join(behind))
         self.pipeline.submit([request])
         return request
 
@@ -206,7 +207,7 @@ class WorkerCaller:
 
     def _taken(self) -> Request:
         request = self._queue.popleft()
-        self._queued -= len(request.body)
+        self._queued -= len(request.body) + len(request.raw)
         return request
 
     def _upcoming(self) -> Iterator[Request]:
@@ -218,10 +219,12 @@ class WorkerCaller:
                 return  # its calls depend on answers, or are not for this process
             key = (item.clause, item.dtype)
             for case, replaced in () if self.pipeline.exhausted(key) else calls:
-                body, digests = run_text(Call(item.part, case, replaced), self.features, {})
-                request = Request("run", body, self._sent_to, key, (item.part, case), digests)
+                behind: list[bytes] = []
+                body, digests = run_text(Call(item.part, case, replaced), self.features, {}, behind)
+                tag = (item.part, case)
+                request = Request("run", body, self._sent_to, key, tag, digests, raw=b"".join(behind))
                 self._queue.append(request)
-                self._queued += len(body)
+                self._queued += len(body) + len(request.raw)
                 yield request
             self._sent_to += 1
 

@@ -12,7 +12,7 @@ from typing import Any
 from multimargin_conformance.isolation.forks import Forks
 from multimargin_conformance.isolation.process import Ended, Late, Process, TooLong
 from multimargin_conformance.isolation.validate import violation
-from multimargin_conformance.isolation.wire import Broken, parsed
+from multimargin_conformance.isolation.wire import Broken, bytes_behind, parsed
 
 REMEMBERED = 256  # answered requests that a second answer is recognised for
 
@@ -22,7 +22,8 @@ class Request:
     """One request: its text without the head, what it is for, and the answer once it is there.
 
     place: of the item that it belongs to, -1 for none. key: the item's clause and dtype. tag: what the call was made
-    from. keep: the result is held. answer: the fields, or the outcome that it is charged with.
+    from. keep: the result is held. raw: the bytes behind the line. answer: the fields, or the outcome that it is
+    charged with.
     """
 
     cmd: str
@@ -32,6 +33,7 @@ class Request:
     tag: Any = None
     digests: dict[str, str] = field(default_factory=dict)
     keep: bool = False
+    raw: bytes = b""
     answer: Any = None
     id: int = -1
 
@@ -67,7 +69,7 @@ class Link:
         if not self.waiting:
             self._since = time.monotonic()
         self.waiting.append(request)
-        self.process.queue(line.encode() + b"\n")
+        self.process.queue(line.encode() + b"\n" + request.raw)
 
     def receive(self, timeout: float) -> None:
         """Wait for the answer to the earliest request that waits for one. Raises Trouble."""
@@ -77,9 +79,11 @@ class Link:
                 line = self.process.line(deadline)
                 self._lines += 1
                 answer = parsed(line)
+                count = bytes_behind(answer, bool(self.waiting and self.waiting[0].raw))
+                raw = self.process.take(count, deadline) if count else b""
                 if self._is_second(answer["id"]):
                     continue
-                self._take(answer)
+                self._take(answer, raw)
                 return
             except Ended:
                 raise Trouble("crashed", self.process.reason(), self.process.stderr) from None
@@ -90,12 +94,14 @@ class Link:
                 self.process.kill()
                 raise Trouble("malformed", str(error) or "a line of more than 8 MiB", self.process.stderr) from None
 
-    def _take(self, answer: dict[str, Any]) -> None:
+    def _take(self, answer: dict[str, Any], raw: bytes) -> None:
         request = self.waiting[0]
         if answer["id"] != request.id:
             raise Broken(f"an answer with id {str(answer['id'])[:30]}, but should be {request.id}")
         if self.validate and (wrong := violation(answer)):
             raise Broken(f"line {self._lines} of the adapter, which is not as published: {wrong}")
+        if raw:
+            _put(answer, raw)
         self.waiting.popleft()
         request.answer = answer
         self._done.append(request)
@@ -121,3 +127,11 @@ class Link:
     def kill(self) -> None:
         """End the process."""
         self.process.kill()
+
+
+def _put(answer: dict[str, Any], raw: bytes) -> None:
+    """Give the result the bytes that came behind its line."""
+    result = answer.get("result")
+    if type(result) is not dict or "hex" in result:
+        raise Broken("bytes behind an answer whose result has its elements, or that has no result")
+    result["raw"] = raw

@@ -91,6 +91,16 @@ class Process:
                 raise Ended
             self._wait(deadline)
 
+    def take(self, count: int, deadline: float) -> bytes:
+        """Return the next bytes, so many. Raises Ended or Late."""
+        while len(self._unread) < count:
+            if self._over:
+                raise Ended
+            self._wait(deadline)
+        found = bytes(self._unread[:count])
+        del self._unread[:count]
+        return found
+
     def reason(self) -> str:
         """End the process and everything it started; return how it ended, in words."""
         ended_alone = self._waited(LEAVE_S)

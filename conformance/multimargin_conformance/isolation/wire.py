@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from multimargin_conformance.calling import ARGUMENTS, Call
 from multimargin_conformance.outcome import LONGEST_MESSAGE, Crashed, Malformed, Observation, Outcome, Raised, Returned
-from multimargin_conformance.worker.memory import Argument
+from multimargin_conformance.worker.memory import LARGE, Argument, Raw
 from multimargin_reference.formats import DTYPES, dtype_name
 
 LARGEST_RESULT = 1 << 24  # elements
+MOST_BEHIND = 8 << 20  # bytes behind a line
 EXCERPT = 60  # bytes of a line that is quoted
 DEEPEST = 32  # axes of a result
 _MORE = ("float8_e4m3fn", "float8_e5m2")
@@ -34,18 +35,26 @@ class Broken(ValueError):  # noqa: N818 (named for what the line is)
     """A line that is no answer; the text says what was wrong."""
 
 
-def array_text(array: NDArray[Any], block: str = "", layouts: bool = True) -> tuple[str, str]:
-    """Return an array as JSON text, with its layout where it is no plain copy, and the digest that it should keep."""
+def array_text(
+    array: NDArray[Any], block: str = "", layouts: bool = True, behind: list[bytes] | None = None
+) -> tuple[str, str]:
+    """Return an array as JSON text, with its layout where it is no plain copy, and the digest that it should keep.
+
+    behind: takes the elements of a large array, which are then not in the text.
+    """
     raw = array.tobytes()
-    hexed = raw.hex()
     name = dtype_name(array.dtype)
-    head = f'{{"dtype":"{name}","shape":{_shape_text(array.shape)},"hex":"{hexed}"'
+    head = f'{{"dtype":"{name}","shape":{_shape_text(array.shape)}'
+    if behind is not None and len(raw) >= LARGE:
+        behind.append(raw)
+    else:
+        head += f',"hex":"{raw.hex()}"'
     named = f',"block":"{block}"' if block else ""
     layout = layout_of(array) if layouts else None
     if layout is None:
         return f"{head}{named}}}", f"{zlib.crc32(raw):08x}"
-    data = {"dtype": name, "shape": list(array.shape), "hex": hexed, "layout": layout}
-    return f'{head},"layout":{json.dumps(layout)}{named}}}', Argument(data).digest()
+    data = {"dtype": name, "shape": list(array.shape), "layout": layout}
+    return f'{head},"layout":{json.dumps(layout)}{named}}}', Argument(data, Raw(raw)).digest()
 
 
 @cache
@@ -82,22 +91,30 @@ def _bounds(array: NDArray[Any]) -> tuple[int, int]:
     return start + low, start + high + array.itemsize
 
 
-def run_text(call: Call, features: frozenset[str], blocks: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Return a call as the text of a `run` request without its head, and the digests that its arguments should keep."""
+def run_text(
+    call: Call, features: frozenset[str], blocks: Mapping[str, str], behind: list[bytes] | None = None
+) -> tuple[str, dict[str, str]]:
+    """Return a call as the text of a `run` request without its head, and the digests that its arguments should keep.
+
+    behind: takes the bytes that come behind the line, where the adapter has the feature.
+    """
     case, given = call.case, call.given
     words, digests = [f'"op":"{"forward" if call.part == "loss" else "backward"}"'], {}
+    behind = behind if "raw" in features else None
     for name in ARGUMENTS[call.part]:
         array = given[name] if name in given else getattr(case, name)
         text = "null"
         if array is not None:
             layouts = name in given and "layouts" in features  # the case's own arrays are sent as copies
-            text, digests[name] = array_text(array, blocks.get(name, ""), layouts)
+            text, digests[name] = array_text(array, blocks.get(name, ""), layouts, behind)
         words.append(f'"{name}":{text}')
     words.append(_options_text(repr((case.p, case.margin, case.reduction)), case.p, case.margin, case.reduction))
     if "digests" in features:
         words.append('"digests":true')
     if call.keep and "held" in features:
         words.append('"keep":true')
+    if behind:
+        words.append(f'"raw":{sum(map(len, behind))}')
     return ",".join(words), digests if "digests" in features else {}
 
 
@@ -148,6 +165,18 @@ def excerpt(line: bytes) -> str:
     return repr(line[:EXCERPT])[1:] + (f" and {len(line) - EXCERPT} bytes more" if len(line) > EXCERPT else "")
 
 
+def bytes_behind(answer: Mapping[str, Any], asked: bool) -> int:
+    """Return how many bytes come behind an answer's line. Raises Broken; asked: whether the request had some."""
+    count = answer.get("raw", 0)
+    if count == 0 and type(count) is int:
+        return 0
+    if not asked or type(count) is not int or not 0 < count <= MOST_BEHIND:
+        raise Broken(
+            f"an answer with raw {str(count)[:EXCERPT]!r}, but should have at most {MOST_BEHIND if asked else 0}"
+        )
+    return count
+
+
 def observation(fields: Mapping[str, Any], digests: Mapping[str, str]) -> Observation:
     """Return what an answer to a call says. Raises Broken."""
     status = fields.get("status")
@@ -175,13 +204,15 @@ def result_of(data: Any, dtypes: Mapping[str, np.dtype[Any]] = RESULT_DTYPES) ->
     """Return a result as a writable array. Raises Broken where it does not fit together."""
     if type(data) is not dict or type(data.get("dtype")) is not str:
         raise Broken("a result that is no object with dtype, shape and hex")
-    shape, text, name = data.get("shape"), data.get("hex"), data["dtype"]
+    shape, name = data.get("shape"), data["dtype"]
     if type(shape) is not list or len(shape) > DEEPEST or any(type(n) is not int or n < 0 for n in shape):
         raise Broken("a result whose shape is no list of sizes")
     if name not in dtypes:
         return Malformed(f"an array of dtype {name[:EXCERPT]}")
     dtype = dtypes[name]
-    raw = _bytes(text)
+    raw = data.get("raw") if "hex" not in data else _bytes(data["hex"])
+    if type(raw) is not bytes:  # never from JSON: what came behind the line
+        raise Broken("a result whose elements are neither in its hex nor behind the line")
     size = math.prod(shape)
     if len(raw) != size * dtype.itemsize:
         raise Broken(

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from .loading import text_of
-from .memory import to_json
 from .places import place_of
 
 
 class Outcome:
-    """The answer to a call, and the memory that was returned (None where nothing was)."""
+    """The answer to a call but for the result, and the memory that was returned (None where nothing was)."""
 
     def __init__(self, fields: dict[str, Any], value: Any = None) -> None:
         self.fields, self.value = fields, value
@@ -51,7 +50,7 @@ def _returned(value: Any) -> Outcome:
         plain = np.ndarray.view(value, np.ndarray)  # the same memory, without a subclass's own methods
         if plain.dtype.kind not in "fV" or plain.dtype.names:
             return _failed("malformed", f"an array of dtype {plain.dtype}")
-        return Outcome({"status": "returned", "result": to_json(plain)}, plain)
+        return Outcome({"status": "returned"}, plain)
     if issubclass(type(value), np.generic):
         return _returned(np.asarray(value))
     kind = type(value)

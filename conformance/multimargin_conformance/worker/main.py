@@ -10,7 +10,6 @@ import select
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -55,33 +54,53 @@ def _own_descriptors() -> tuple[int, int]:
     return requests, answers
 
 
-def _lines(requests: int) -> Iterator[bytes]:
-    """Yield lines until the end; looks for more a while before it waits, since to be woken takes longer than a call."""
-    unread = b""
-    looked_since = time.perf_counter()
-    while True:
-        try:
-            data = os.read(requests, CHUNK)
-        except BlockingIOError:
-            if time.perf_counter() - looked_since > SPIN_S:
-                select.select([requests], [], [])
-            continue
-        if not data:
-            return
-        *lines, unread = (unread + data).split(b"\n") if b"\n" in data else (unread + data,)
-        yield from lines
+class Reader:
+    """Lines, and the bytes behind them; it looks for more a while before it waits, for to be woken takes long."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._unread, self._scanned = descriptor, bytearray(), 0
+
+    def line(self) -> bytes:
+        """Return the next line with its end, less where the input ends."""
+        while (end := self._unread.find(b"\n", self._scanned)) < 0:
+            self._scanned = len(self._unread)
+            if not self._more():
+                return b""
+        self._scanned = 0
+        return self.bytes(end + 1)
+
+    def bytes(self, count: int) -> bytes:
+        """Return the next bytes, so many, fewer where the input ends."""
+        while len(self._unread) < count and self._more():
+            pass
+        found = bytes(self._unread[:count])
+        del self._unread[:count]
+        return found
+
+    def _more(self) -> bool:
         looked_since = time.perf_counter()
+        while True:
+            try:
+                data = os.read(self._descriptor, CHUNK)
+                self._unread += data
+                return bool(data)
+            except BlockingIOError:
+                if time.perf_counter() - looked_since > SPIN_S:
+                    select.select([self._descriptor], [], [])
 
 
 def serve(server: Server, requests: int, answers: int) -> None:
     """Answer every line; a copy of this process that a backend forked off answers nothing."""
     owner, encode = os.getpid(), json.JSONEncoder(separators=(",", ":")).encode
-    for line in _lines(requests):
+    reader = Reader(requests)
+    while line := reader.line():
         request = json.loads(line.decode())
+        if "raw" in request:
+            request["raw"] = reader.bytes(request["raw"])
         answer = server.answer(request)
         if os.getpid() != owner:
             os._exit(0)
-        _write(answers, encode(answer).encode() + b"\n")
+        _write(answers, encode(answer).encode() + b"\n" + server.behind)
         if request.get("cmd") == "stop":
             return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from functools import cache
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 ALIGNMENT = 64  # bytes; where a block starts
+LARGE = 1024  # bytes; from here on an array's elements may come behind the line
 DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(name)
     for name in ("float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool")
@@ -21,27 +23,42 @@ except ImportError:  # an interpreter without it does not offer bfloat16
     pass
 
 
+class Raw:
+    """The bytes behind a line, of which each array that has no hex takes its own, in the order of the line."""
+
+    def __init__(self, data: Any = b"") -> None:
+        self._left = memoryview(data)
+
+    def elements(self, data: dict[str, Any], dtype: Any, shape: tuple[int, ...]) -> Any:
+        """Return an array's elements, to be copied."""
+        if "hex" in data:
+            return np.frombuffer(bytes.fromhex(data["hex"]), dtype=dtype).reshape(shape)
+        size = dtype.itemsize * math.prod(shape)
+        own, self._left = self._left[:size], self._left[size:]
+        return np.frombuffer(own, dtype=dtype).reshape(shape)
+
+
 class Argument:
     """One array as it was asked for: the view that the backend gets, and the block of memory that it lies in."""
 
-    def __init__(self, data: dict[str, Any]) -> None:
+    def __init__(self, data: dict[str, Any], raw: Raw) -> None:
         dtype, shape = DTYPES[data["dtype"]], tuple(data["shape"])
         self.layout = data.get("layout")
         self.writable = self.layout is None or self.layout["writable"]
         if self.layout is None:
-            self.view: Any = np.frombuffer(bytes.fromhex(data["hex"]), dtype=dtype).reshape(shape).copy()
+            self.view: Any = raw.elements(data, dtype, shape).copy()
             self.block = self.view
         else:
             self.block = _block(self.layout)
             self.view = np.ndarray(shape, dtype, self.block, self.layout["offset"], tuple(self.layout["strides"]))
-            self.write(data["hex"])
+            self.write(data, raw)
         self.form = _form(self.view)
 
-    def write(self, text: str) -> None:
+    def write(self, data: dict[str, Any], raw: Raw) -> None:
         """Replace every element."""
         view = self.view
         view.flags.writeable = True
-        view[...] = np.frombuffer(bytes.fromhex(text), dtype=view.dtype).reshape(view.shape)
+        view[...] = raw.elements(data, view.dtype, view.shape)
         if not self.writable:
             view.flags.writeable = False
 
@@ -54,7 +71,8 @@ class Argument:
 
 def checksum(array: Any) -> str:
     """Return the CRC-32 of an array's bytes in C order, as eight hexadecimal digits."""
-    return f"{zlib.crc32(array.tobytes()):08x}"
+    plain = array.reshape(-1).view(np.uint8) if array.flags.c_contiguous else array.tobytes()
+    return f"{zlib.crc32(plain):08x}"
 
 
 def _form(view: Any) -> Any:
@@ -80,6 +98,17 @@ def _name(dtype: Any) -> str:
 
 
 def to_json(array: Any) -> dict[str, Any]:
-    """Return an array's dtype, shape and bits; a dtype outside the protocol keeps the name that NumPy gives it."""
+    """Return an array's dtype, shape and bits."""
+    return {**described(array), "hex": to_bytes(array).hex()}
+
+
+def described(array: Any) -> dict[str, Any]:
+    """Return an array's dtype and shape; a dtype outside the protocol keeps the name that NumPy gives it."""
+    return {"dtype": _name(array.dtype), "shape": list(array.shape)}
+
+
+def to_bytes(array: Any) -> bytes:
+    """Return an array's elements, little-endian."""
     little = array.astype(array.dtype.newbyteorder("<")) if array.dtype.byteorder == ">" else array
-    return {"dtype": _name(array.dtype), "shape": list(array.shape), "hex": little.tobytes().hex()}
+    found: bytes = little.tobytes()
+    return found

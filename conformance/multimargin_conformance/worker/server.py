@@ -11,10 +11,10 @@ import numpy as np
 
 from .answers import call, options
 from .loading import Backend, Refused, load
-from .memory import Argument, to_json
+from .memory import LARGE, Argument, Raw, described, to_bytes, to_json
 
 PROTOCOL = 1
-FEATURES = ["digests", "held", "layouts", "threads", "types"]
+FEATURES = ["digests", "held", "layouts", "raw", "threads", "types"]
 ARGUMENTS = {"forward": ("input", "target", "weight"), "backward": ("grad_output", "input", "target", "weight")}
 SWITCH_INTERVAL_S = 1e-6  # between threads: short, so that calls interleave
 MOST_DIFFERENT = 8  # results of one threaded call that are reported
@@ -29,6 +29,7 @@ class Server:
         self.served: Any = None  # the checks of CLASS, once they were asked for
         self.arguments: dict[str, Argument] = {}
         self.results: dict[int, Any] = {}
+        self.behind = b""
         self.commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "start": self._start,
             "run": self._run,
@@ -43,7 +44,11 @@ class Server:
         }
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to one request; a request that cannot be understood is answered by "error"."""
+        """Return the answer to one request; a request that cannot be understood is answered by "error".
+
+        The bytes behind a line are its field `raw`; those of the answer are `behind` it.
+        """
+        self.behind = b""
         try:
             fields = self.commands[request["cmd"]](request)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -79,31 +84,44 @@ class Server:
         return function
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
-        arguments = {name: self._argument(request[name]) for name in ARGUMENTS[request["op"]]}
+        raw = Raw(request.get("raw", b""))
+        arguments = {name: self._argument(request[name], raw) for name in ARGUMENTS[request["op"]]}
         arrays = {name: None if a is None else a.view for name, a in arguments.items()}
         outcome = call(self._function(request["op"]), arrays, options(request))
         if request.get("keep") and outcome.value is not None:
             self.results[request["id"]] = outcome.value
-        if not request.get("digests"):
-            return outcome.fields
-        return {**outcome.fields, "digests": {name: a.digest() for name, a in arguments.items() if a is not None}}
+        fields = outcome.fields
+        if outcome.value is not None:
+            fields["result"] = self._result(outcome.value, "raw" in request)
+            if self.behind:
+                fields["raw"] = len(self.behind)
+        if request.get("digests"):
+            fields["digests"] = {name: a.digest() for name, a in arguments.items() if a is not None}
+        return fields
 
-    def _argument(self, data: dict[str, Any] | None) -> Argument | None:
+    def _result(self, value: Any, may_be_behind: bool) -> dict[str, Any]:
+        """Return a result as JSON data, its elements behind the line where they are many and the request's were."""
+        if not may_be_behind or value.nbytes < LARGE:
+            return to_json(value)
+        self.behind = to_bytes(value)
+        return described(value)
+
+    def _argument(self, data: dict[str, Any] | None, raw: Raw) -> Argument | None:
         """Return an array in memory: the very memory of an earlier one where it has the same name and form."""
         if data is None:
             return None
         name = data.get("block")
         known = self.arguments.get(name) if name else None
         if known is not None and known.view.shape == tuple(data["shape"]) and known.layout == data.get("layout"):
-            known.write(data["hex"])
+            known.write(data, raw)
             return known
-        made = Argument(data)
+        made = Argument(data, raw)
         if name:
             self.arguments[name] = made
         return made
 
     def _echo(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"status": "echoed", "arrays": [to_json(Argument(data).view) for data in request["arrays"]]}
+        return {"status": "echoed", "arrays": [to_json(Argument(data, Raw()).view) for data in request["arrays"]]}
 
     def _held(self, request: dict[str, Any]) -> dict[str, Any]:
         result = self.results[request["result"]]
@@ -114,7 +132,7 @@ class Server:
 
     def _write(self, request: dict[str, Any]) -> dict[str, Any]:
         for data in request["arrays"]:
-            self._argument(data)
+            self._argument(data, Raw())
         return {"status": "done"}
 
     def _drop(self, _request: dict[str, Any]) -> dict[str, Any]:
