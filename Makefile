@@ -9,7 +9,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help check test soak fuzz mutants lint bench detect readme vectors needed spec faults reports
+.PHONY: help check test soak fuzz mutants lint bench detect readme vectors needed spec faults reports backends
 
 help:
 	@echo "make check    judge PyTorch's MultiMarginLoss, clause by clause"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench    time this package, PyTorch and others, and the suite (10 quiet minutes; ARGS=--quick: less of it)"
 	@echo "make detect   known faults caught by this suite and by PyTorch's own tests (a quarter of an hour of one core)"
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
+	@echo "make backends install other frameworks, each apart (9 GB), check them, and write reports/published"
 	@echo "make spec     write reference/SPEC.md again"
 	@echo "make faults   write conformance/FAULTS.md again"
 	@echo "make vectors  write the golden vectors again"
@@ -98,6 +99,10 @@ readme: $(INSTALLED)
 
 reports: $(INSTALLED)
 	@$(RUN) scripts/publish.py $(ARGS)
+
+# Says first what it will install; ARGS='paddle mlx' chooses, ARGS=--dry installs nothing.
+backends: $(INSTALLED)
+	@$(RUN) scripts/backends.py $(ARGS)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -e $(VENV) || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \

@@ -2,7 +2,7 @@
 
 usage: python scripts/publish.py [BACKEND...]    (the matrix is made of all that are there)
 
-What runs on a GPU is left as it is where there is none.
+What runs on a GPU, or in an environment of its own (environments.py), is left as it is where that is not there.
 """
 
 from __future__ import annotations
@@ -13,24 +13,42 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from multimargin_reports import matrix, read
+from environments import interpreter, ready
+
+from multimargin_reports import Report, matrix, read
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "reports" / "published"
 LARGEST = 1_000_000  # bytes of one file
+LARGEST_OF_OTHERS = 4_000_000  # where thousands of checks fail, each with its evidence
 SUFFIXES = ("json", "html")
 ANSWERS = (0, 1)  # conformant or not: both are published
 MATRIX = "matrix"
 
 
+PYTORCH, OURS = "PyTorch", "This package and its examples"
+OPERATORS = "Operators of others"
+COMPOSITES = "Composites: the loss composed by us of a framework's operations"
+CONTROLS = "Negative controls: other losses, which must fail"
+
+
 @dataclass(frozen=True)
 class Published:
-    """A backend's name on the command line, the profile, what builds it first, and the device that it needs."""
+    """A backend's name on the command line, the profile, what builds it first, and the device that it needs.
+
+    environment: of environments.py, where it runs. clause: what a run is limited to.
+    """
 
     spec: str
     profile: str
     build: tuple[str, ...] = ()
     device: str = ""
+    group: str = PYTORCH
+    environment: str = ""
+    clause: str = ""
+
+
+SOME = "VALUE-*"
 
 
 def _built(folder: str) -> tuple[str, ...]:
@@ -42,18 +60,39 @@ BACKENDS = {
     "torch-decomposition": Published("torch-decomposition", "full"),
     "torch-compile": Published("torch-compile", "training"),
     "torch-compile-aot": Published("torch-compile-aot", "training"),
-    "torch-reference": Published("torch-reference", "full"),
     "torch-cuda": Published("torch", "full", device="cuda"),
-    "torch-reference-cuda": Published("torch-reference", "full", device="cuda"),
-    "reference": Published("reference", "full"),
-    "oracle": Published("oracle", "full"),
-    "cpp": Published("cmd:examples/cpp/adapter", "training", _built("cpp")),
-    "javascript": Published("cmd:node examples/javascript/adapter.mjs", "training"),
     "libtorch": Published("cmd:examples/libtorch/adapter", "training", _built("libtorch")),
+    "torch-1.13": Published("torch-operator", "training", environment="debian"),
+    "onnx-export": Published("onnx-export", "training", environment="onnx"),
+    "paddle": Published("paddle", "training", group=OPERATORS, environment="paddle"),
+    "paddle-2.6": Published("paddle", "training", group=OPERATORS, environment="paddle-2"),
+    "mindspore": Published("mindspore", "training", group=OPERATORS, environment="mindspore"),
+    "mindspore-ops": Published("mindspore-ops", "training", group=OPERATORS, environment="mindspore"),
+    "jax": Published("jax", "training", group=COMPOSITES, environment="jax"),
+    "mlx": Published("mlx", "training", group=COMPOSITES, environment="mlx"),
+    "tensorflow": Published("tensorflow", "training", group=COMPOSITES, environment="tensorflow"),
+    "tinygrad": Published("tinygrad", "training", group=COMPOSITES, environment="tinygrad"),
+    "onnxruntime": Published("onnxruntime", "training", group=COMPOSITES, environment="onnx"),
+    "array-api-numpy": Published("array-api-numpy", "training", group=COMPOSITES, environment="jax"),
+    "array-api-strict": Published("array-api-strict", "training", group=COMPOSITES, environment="jax"),
+    "array-api-torch": Published("array-api-torch", "training", group=COMPOSITES, environment="onnx"),
+    "array-api-jax": Published("array-api-jax", "core", group=COMPOSITES, environment="jax", clause=SOME),
+    "array-api-mlx": Published("array-api-mlx", "training", group=COMPOSITES, environment="mlx"),
+    "reference": Published("reference", "full", group=OURS),
+    "oracle": Published("oracle", "full", group=OURS),
+    "torch-reference": Published("torch-reference", "full", group=OURS),
+    "torch-reference-cuda": Published("torch-reference", "full", device="cuda", group=OURS),
+    "cpp": Published("cmd:examples/cpp/adapter", "training", _built("cpp"), group=OURS),
+    "javascript": Published("cmd:node examples/javascript/adapter.mjs", "training", group=OURS),
+    "sklearn-hinge": Published("sklearn-hinge", "core", group=CONTROLS, environment="onnx", clause=SOME),
+    "torchmetrics-hinge": Published("torchmetrics-hinge", "core", group=CONTROLS, environment="onnx", clause=SOME),
+    "keras-hinge": Published("keras-hinge", "core", group=CONTROLS, environment="tensorflow", clause=SOME),
+    "optax-hinge": Published("optax-hinge", "core", group=CONTROLS, environment="jax", clause=SOME),
 }
 PROFILES = {name: backend.profile for name, backend in BACKENDS.items()}
 ON_A_GPU = tuple(name for name, backend in BACKENDS.items() if backend.device == "cuda")
 NO_GPU = "not run: no GPU"
+NO_ENVIRONMENT = "not run: no environment {!r}: make backends"
 
 
 def publish(name: str) -> str:
@@ -61,19 +100,24 @@ def publish(name: str) -> str:
     backend = BACKENDS[name]
     if name in ON_A_GPU and not _has_gpu():
         return f"{name}: {NO_GPU}"
+    if backend.environment and not ready(backend.environment):
+        return f"{name}: {NO_ENVIRONMENT.format(backend.environment)}"
     if backend.build:
         subprocess.run(backend.build, cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "multimargin_conformance.cli", "check", backend.spec, "--output", folder]
         command += ["--profile", backend.profile, "--format", ",".join(SUFFIXES)]
-        command += ["--device", backend.device] if backend.device else []
+        python = interpreter(backend.environment) if backend.environment else ""
+        for option, value in (("--device", backend.device), ("--python", python), ("--clause", backend.clause)):
+            command += [option, value] if value else []
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode not in ANSWERS:
             raise RuntimeError(f"{name}: status {done.returncode}: {done.stderr.strip()}")
         for suffix in SUFFIXES:
             text = (Path(folder) / f"report.{suffix}").read_text(encoding="utf-8")
-            if len(text.encode()) > LARGEST:
-                raise RuntimeError(f"{name}.{suffix} has {len(text.encode())} bytes, but should have at most {LARGEST}")
+            most = LARGEST_OF_OTHERS if backend.environment else LARGEST
+            if len(text.encode()) > most:
+                raise RuntimeError(f"{name}.{suffix} has {len(text.encode())} bytes, but should have at most {most}")
             (FOLDER / f"{name}.{suffix}").write_text(text, encoding="utf-8")
     conclusion = [line for line in done.stdout.splitlines() if "CONFORMANT" in line]
     return f"{name}: {conclusion[-1][:100]}"
@@ -86,10 +130,21 @@ def _has_gpu() -> bool:
 
 def write_matrix() -> None:
     """Write all published reports side by side, and what is published nowhere because it has run nowhere."""
-    reports = [read(path) for name in BACKENDS if (path := FOLDER / f"{name}.json").is_file()]
-    missing = {name: NO_GPU for name in ON_A_GPU if not (FOLDER / f"{name}.json").is_file()}
+    grouped, missing = matrix_of(FOLDER)
     for suffix, render in (("md", matrix.markdown), ("html", matrix.html)):
-        (FOLDER / f"{MATRIX}.{suffix}").write_text(render(reports, missing), encoding="utf-8")
+        (FOLDER / f"{MATRIX}.{suffix}").write_text(render(grouped, missing), encoding="utf-8")
+
+
+def matrix_of(folder: Path) -> tuple[dict[str, list[Report]], dict[str, str]]:
+    """Return the published reports by group, and why the others are missing."""
+    grouped: dict[str, list[Report]] = {}
+    missing = {}
+    for name, backend in BACKENDS.items():
+        if (path := folder / f"{name}.json").is_file():
+            grouped.setdefault(backend.group, []).append(read(path))
+        else:
+            missing[name] = NO_GPU if name in ON_A_GPU else NO_ENVIRONMENT.format(backend.environment)
+    return grouped, missing
 
 
 def main(names: list[str]) -> int:

@@ -45,7 +45,8 @@ class Subject:
 
     spec: how the command line names it, "" for a live object. source: Python source that gets hold of it, in the words
     of `framework` ("numpy", "torch" or "torch-kernel"). integration: what it offers beyond forward and backward.
-    compiles: whether a call may compile first, which takes longer than a call.
+    compiles: whether a call may compile first, which takes longer than a call. python: the interpreter that runs it,
+    where it is not this one.
     """
 
     forward: Callable[..., Any]
@@ -59,6 +60,7 @@ class Subject:
     framework: str = "numpy"
     integration: Integration | None = None
     compiles: bool = False
+    python: str = ""
 
 
 def subject(backend: Any, *, name: str = "", spec: str = "", device: str = "") -> Subject:

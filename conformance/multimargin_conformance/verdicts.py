@@ -100,4 +100,5 @@ def backend_data(under_test: Subject) -> dict[str, Any]:
         "permissions": list(c.permissions),
     }
     named = {"name": under_test.name, "version": under_test.version, "device": under_test.device}
-    return {**named, "spec": under_test.spec, "capabilities": declared}
+    elsewhere = {"python": under_test.python} if under_test.python else {}
+    return {**named, "spec": under_test.spec, **elsewhere, "capabilities": declared}

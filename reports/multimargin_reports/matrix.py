@@ -27,6 +27,9 @@ WORDS = {
 }
 
 
+Grouped = Sequence[Report] | Mapping[str, Sequence[Report]]  # in tables of their own, by the group's name
+
+
 @dataclass(frozen=True)
 class Section:
     """One table: a row is its name and one cell a report."""
@@ -147,31 +150,48 @@ def _short(environment: Mapping[str, object], key: str) -> str:
     return text[:12] if key == "revision" else text
 
 
-def markdown(reports: Sequence[Report], missing: Mapping[str, str] | None = None) -> str:
+def markdown(reports: Grouped, missing: Mapping[str, str] | None = None) -> str:
     """Return the tables as Markdown; text from a backend is escaped. missing: names without a report, and why."""
     parts = [f"# {TITLE}"]
-    for section in sections(reports):
-        rows = [[escaped(cell) for cell in row] for row in section.rows]
-        headers = ["", *(escaped(name) for name in columns(reports))]
-        parts += [f"## {section.title}", section.about]
-        parts.append(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
+    for title, by_group in _by_title(reports).items():
+        parts += [f"## {title}", next(iter(by_group.values()))[0].about]
+        for group, (section, names) in by_group.items():
+            rows = [[escaped(cell) for cell in row] for row in section.rows]
+            headers = ["", *(escaped(name) for name in names)]
+            parts += [f"### {escaped(group)}"] if group else []
+            parts.append(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
     if missing:
         parts += ["## Without a report", "\n".join(f"- {escaped(n)}: {escaped(why)}" for n, why in missing.items())]
     return "\n\n".join(parts) + "\n"
 
 
-def html(reports: Sequence[Report], missing: Mapping[str, str] | None = None) -> str:
+def html(reports: Grouped, missing: Mapping[str, str] | None = None) -> str:
     """Return the tables as one HTML page in the style of the reports. missing: names without a report, and why."""
     from multimargin_reports.html import page
 
-    body = Markup("\n").join(_table(section, columns(reports)) for section in sections(reports))
+    body = Markup("\n").join(
+        Markup("<section><h2>{}</h2>\n{}</section>").format(
+            title, Markup("\n").join(_table(section, names, group) for group, (section, names) in by_group.items())
+        )
+        for title, by_group in _by_title(reports).items()
+    )
     if missing:
         lines = Markup("\n").join(Markup("<li>{}: {}</li>").format(name, why) for name, why in missing.items())
         body += Markup("\n<section><h2>Without a report</h2>\n<ul>\n{}\n</ul></section>").format(lines)
     return page(TITLE, Markup("<h1>{}</h1>\n{}").format(TITLE, body))
 
 
-def _table(section: Section, names: Sequence[str]) -> Markup:
+def _by_title(reports: Grouped) -> dict[str, dict[str, tuple[Section, list[str]]]]:
+    """Return for each table's title, by group of reports, the table and the names of its columns."""
+    groups = reports if isinstance(reports, Mapping) else {"": reports}
+    found: dict[str, dict[str, tuple[Section, list[str]]]] = {}
+    for group, some in groups.items():
+        for section in sections(some):
+            found.setdefault(section.title, {})[group] = (section, columns(some))
+    return found
+
+
+def _table(section: Section, names: Sequence[str], group: str) -> Markup:
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in names)
     rows = Markup("\n").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
@@ -180,7 +200,13 @@ def _table(section: Section, names: Sequence[str]) -> Markup:
         for row in section.rows
     )
     return Markup(
-        "<section><h2>{0}</h2>\n"
-        '<div class="scroll" tabindex="0" role="region" aria-label="{0}"><table><caption>{1}</caption>'
-        "<thead><tr><td></td>{2}</tr></thead><tbody>\n{3}\n</tbody></table></div></section>"
-    ).format(section.title, section.about, head, rows)
+        "{0}"
+        '<div class="scroll" tabindex="0" role="region" aria-label="{1}"><table><caption>{2}</caption>'
+        "<thead><tr><td></td>{3}</tr></thead><tbody>\n{4}\n</tbody></table></div>"
+    ).format(
+        Markup("<h3>{}</h3>\n").format(group) if group else "",
+        f"{section.title}: {group}" if group else section.title,
+        section.about,
+        head,
+        rows,
+    )

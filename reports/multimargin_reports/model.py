@@ -33,12 +33,14 @@ class Failure:
 def replay_command(backend: Mapping[str, Any], name: str) -> str:
     """Return what runs a check or a case again: on the command line, or in Python for a live object.
 
-    backend: its `spec` and `device`, as in Report.backend. name: the case's id, or the check's where it has no case.
+    backend: its `spec`, `device` and `python`, as in Report.backend. name: the case's id, or the check's where it has
+    no case.
     """
     if not backend.get("spec"):
         return f"multimargin_conformance.replay({name!r}, backend)"
     device = f" --device {backend['device']}" if backend.get("device") else ""
-    return f"multimargin replay {shlex.quote(name)} --backend {shlex.quote(backend['spec'])}{device}"
+    python = f" --python {shlex.quote(backend['python'])}" if backend.get("python") else ""
+    return f"multimargin replay {shlex.quote(name)} --backend {shlex.quote(backend['spec'])}{device}{python}"
 
 
 @dataclass(frozen=True)

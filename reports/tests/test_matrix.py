@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -89,6 +90,19 @@ def test_what_a_backend_says_stays_in_its_cell(hostile: str) -> None:
     page = html([bad, RIGHT])
     assert "<script>alert" not in page
     assert "\x1b" not in page
+
+
+def test_each_group_has_tables_of_its_own() -> None:
+    grouped = {"Right <ones>": [RIGHT], "Wrong ones": [WRONG, KNOWN]}
+    text = markdown(grouped, {"missing": "not run"})
+    profiles = text.split("## Profiles")[1].split("\n## ")[0]
+    assert re.findall(r"^### (.*)$", profiles, re.M) == [r"Right \<ones\>", "Wrong ones"]
+    assert [line.count(" | ") for line in profiles.splitlines() if line.startswith("| core")] == [1, 2]
+    assert text.endswith("## Without a report\n\n- missing: not run\n")
+    cells = Cells()
+    cells.feed(html(grouped))
+    assert cells.count["table"] == cells.count["h3"] == len(sections([RIGHT])) + len(sections([WRONG, KNOWN]))
+    assert "<ones>" not in html(grouped)
 
 
 class Cells(HTMLParser):

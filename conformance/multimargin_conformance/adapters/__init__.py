@@ -11,6 +11,8 @@ from typing import Any
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend, subject
 from multimargin_conformance.outcome import text_of
 from multimargin_conformance.source import LIVE, numpy_source, torch_source
+from multimargin_conformance.worker.frameworks import FRAMEWORKS
+from multimargin_conformance.worker.frameworks import made as framework
 from multimargin_conformance.worker.loading import module_of
 
 ENTRY_POINTS = "multimargin.backends"
@@ -44,7 +46,7 @@ KINDS = ("py", "torch")
 
 def names() -> dict[str, str]:
     """Return every backend that a plain name finds, and what it is."""
-    found = {name: text for name, (_, _, text) in SHIPPED.items()}
+    found = {name: text for name, (_, _, text) in (SHIPPED | FRAMEWORKS).items()}
     return found | {e.name: f"entry point {e.value}" for e in entry_points(group=ENTRY_POINTS)}
 
 
@@ -69,6 +71,9 @@ def resolve(spec: str, *, device: str = "") -> Subject:
         made = _started(spec, lambda: getattr(importlib.import_module(module), attr)(**arguments))
         found = subject(made, spec=spec, device=device)
         return replace(found, source=numpy_source(module, attr, type(made))) if found.source == LIVE else found
+    if spec in FRAMEWORKS:
+        adapter, text = _started(spec, lambda: framework(spec, device))
+        return replace(subject(adapter, name=spec, spec=spec, device=device), source=text)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == spec:
             return subject(_started(spec, entry.load), name=spec, spec=spec, device=device)

@@ -12,7 +12,7 @@ import numpy as np
 from multimargin_conformance.calling import Arrays, Call
 from multimargin_conformance.isolation.launch import ON_THE_HOST, Opened
 from multimargin_conformance.isolation.link import Request
-from multimargin_conformance.isolation.pipeline import Pipeline
+from multimargin_conformance.isolation.pipeline import NOT_RUN, Pipeline
 from multimargin_conformance.isolation.spares import Spares
 from multimargin_conformance.isolation.wire import Broken, array_text, observation, run_text
 from multimargin_conformance.judge import Finding, no_result
@@ -79,6 +79,8 @@ class WorkerCaller:
         self._allow()
         request = self._sent_ahead(call) or self._sent(call)
         self.pipeline.wait(request)
+        if request.answer is NOT_RUN:
+            self._allow()
         return self._observation(request)
 
     def reject(self, valid: Call | None, call: Call) -> Observation:

@@ -113,6 +113,7 @@ def opened(
         source=program.get("source", LIVE),
         framework=program.get("framework", "numpy"),
         compiles=answer.get("compiles", False),
+        python=limits.python,
     )
     has_class = answer["integration"]["class"] if "integration" in answer else None
 

@@ -14,6 +14,7 @@ MOST = {"late": 3, "crashed": 20, "malformed": 20}  # of one clause and dtype; t
 MOST_IN_VAIN = 25  # processes that are lost before one has answered a call; then nothing is run
 LONGEST_STDERR = 2000  # characters of evidence
 STOP_S = 5.0
+NOT_RUN = Malformed("not run")
 LONGER = ("items", "item")  # requests that have the time of a start
 Key = tuple[str, str]
 
@@ -149,7 +150,7 @@ class Pipeline:
         self.charge(guilty, _outcome(trouble))
         for request in rest:
             if self.exhausted(request.key):
-                request.answer = Malformed("not run")
+                request.answer = NOT_RUN
         self.submit(request for request in rest if request.answer is None)
 
     def _replayed(self, left: list[Request], trouble: Trouble) -> tuple[Request, Trouble, list[Request]]:

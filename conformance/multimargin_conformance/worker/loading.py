@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .frameworks import FRAMEWORKS, made
 from .memory import DTYPES
 from .source import numpy_source
 
@@ -57,6 +58,8 @@ class Backend:
 def load(spec: str, device: str) -> Backend:
     """Return the backend of a name. Raises Refused where there is none or it could not be made."""
     kind, _, rest = spec.partition(":")
+    if spec in FRAMEWORKS:
+        return _framework(spec, device)
     if kind == "py" and rest:
         found = _attribute(rest, spec)
         backend = _described(found, spec)
@@ -65,6 +68,21 @@ def load(spec: str, device: str) -> Backend:
         backend.compiles = getattr(found, "compiles", False) is True
         return backend
     return _shipped(spec, device)
+
+
+def _framework(name: str, device: str) -> Backend:
+    """Return an adapter of `frameworks`: here whether multimargin is installed or not."""
+    try:
+        found, source = made(name, device)
+    except ImportError as error:
+        hint = f"{sys.executable} needs what {name} is an adapter of; name another Python by --python (make backends)"
+        raise Refused(f"{name}: {type(error).__name__}: {text_of(error)}; {hint}") from error
+    except (Exception, SystemExit) as error:
+        raise Refused(f"{name}: {type(error).__name__}: {text_of(error)}") from error
+    backend = _described(found, name)
+    backend.program = {"framework": "numpy", "source": source}
+    backend.compiles = getattr(found, "compiles", False) is True
+    return backend
 
 
 def _shipped(spec: str, device: str) -> Backend:
