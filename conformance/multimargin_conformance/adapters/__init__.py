@@ -11,7 +11,7 @@ from typing import Any
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend, subject
 from multimargin_conformance.outcome import text_of
 from multimargin_conformance.source import LIVE, numpy_source, torch_source
-from multimargin_conformance.worker.frameworks import FRAMEWORKS
+from multimargin_conformance.worker.frameworks import FRAMEWORKS, over_arrays
 from multimargin_conformance.worker.frameworks import made as framework
 from multimargin_conformance.worker.loading import module_of
 
@@ -41,7 +41,7 @@ SHIPPED: dict[str, tuple[str, str, str]] = {
         "this package's drop-in, multimargin_reference.torch",
     ),
 }
-KINDS = ("py", "torch")
+KINDS = ("py", "torch", "jax")
 
 
 def names() -> dict[str, str]:
@@ -59,6 +59,10 @@ def resolve(spec: str, *, device: str = "") -> Subject:
     if kind in KINDS and rest:
         attribute = _attribute(rest, spec)
         location, _, attr = rest.rpartition(":")
+        if kind == "jax":
+            over = _started(spec, lambda: over_arrays(attribute, device))
+            found = subject(over, name=spec, spec=spec, device=device)
+            return replace(found, source=numpy_source(location, attr, attribute))
         if kind == "py":
             started: Subject = _started(spec, lambda: subject(attribute, name=spec, spec=spec, device=device))
             return replace(started, source=numpy_source(location, attr, attribute))
@@ -78,8 +82,8 @@ def resolve(spec: str, *, device: str = "") -> Subject:
         if entry.name == spec:
             return subject(_started(spec, entry.load), name=spec, spec=spec, device=device)
     raise UnknownBackend(
-        f"no backend {spec!r}; shipped: {', '.join(sorted(names()))}; yours: py:module:attr, torch:module:attr or "
-        "py:path/to/file.py:attr"
+        f"no backend {spec!r}; shipped: {', '.join(sorted(names()))}; yours: py:module:attr, torch:module:attr, "
+        "jax:module:attr or py:path/to/file.py:attr"
     )
 
 
@@ -102,8 +106,8 @@ def _started(spec: str, start: Callable[[], Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:  # a script that ends itself on import must not end in its status
         hint = ""
-        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            hint = "; install PyTorch, or multimargin[torch]"
+        if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "jax"):
+            hint = f"; install {error.name}, or multimargin[{error.name}]"
         raise BackendNotStarted(f"{spec}: {type(error).__name__}: {text_of(error)}{hint}") from error
 
 

@@ -141,7 +141,7 @@ def _command(spec: str, device: str, limits: Limits) -> list[str]:
     if spec not in names() and not (kind in KINDS and rest):
         raise UnknownBackend(
             f"no backend {spec!r}; shipped: {', '.join(sorted(names()))}; yours: py:module:attr, torch:module:attr, "
-            "py:path/to/file.py:attr or cmd:./adapter"
+            "jax:module:attr, py:path/to/file.py:attr or cmd:./adapter"
         )
     paths = [] if limits.python else [word for entry in sys.path if entry for word in ("--path", entry)]
     return [limits.python or sys.executable, str(WORKER), spec, "--child", "--memory", memory, *paths]

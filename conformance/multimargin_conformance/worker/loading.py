@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .frameworks import FRAMEWORKS, made
+from .frameworks import FRAMEWORKS, made, over_arrays
 from .memory import DTYPES
 from .source import numpy_source
 
@@ -60,9 +60,9 @@ def load(spec: str, device: str) -> Backend:
     kind, _, rest = spec.partition(":")
     if spec in FRAMEWORKS:
         return _framework(spec, device)
-    if kind == "py" and rest:
+    if kind in ("py", "jax") and rest:
         found = _attribute(rest, spec)
-        backend = _described(found, spec)
+        backend = _described(_started(spec, lambda: over_arrays(found, device)) if kind == "jax" else found, spec)
         location, _, attr = rest.rpartition(":")
         backend.program = {"framework": "numpy", "source": numpy_source(location, attr, found)}
         backend.compiles = getattr(found, "compiles", False) is True

@@ -45,3 +45,10 @@ def made(name: str, device: str) -> tuple[Any, str]:
     found = getattr(importlib.import_module(f".{module}", __package__), attribute)
     source = numpy_source(f"multimargin_conformance.worker.frameworks.{module}", attribute, found)
     return (found(device) if device else found()) if isinstance(found, type) else found, source
+
+
+def over_arrays(function: Any, device: str) -> Any:
+    """Return a function over JAX arrays (`jax:module:attr`) as an adapter. Raises ImportError without JAX."""
+    from .jax_composite import Function
+
+    return Function(function, device or "cpu")

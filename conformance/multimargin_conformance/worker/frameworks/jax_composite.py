@@ -79,19 +79,23 @@ def _gradient(g: Any, x: Any, *arguments: Any, p: int, reduction: str) -> Any:
 class Function:
     """A function over JAX arrays with the operator's signature; its gradient is jax.vjp's."""
 
-    def __init__(self, function: Any) -> None:
-        self.function = function
+    def __init__(self, function: Any, device: str = "cpu") -> None:
+        self.function, self.device = function, device
+        self._device = jax.devices(device.partition(":")[0])[0]
         self.name, self.version = str(getattr(function, "__qualname__", "jax")), jax.__version__
         if (declared := getattr(function, "capabilities", None)) is not None:
             self.capabilities = declared
 
     def forward(self, input: Any, target: Any, *, weight: Any, **options: Any) -> Any:
         """Return the loss."""
-        w = None if weight is None else jnp.asarray(weight)
-        return np.asarray(self.function(jnp.asarray(input), jnp.asarray(target), weight=w, **options))
+        x, y, w = (self._given(array) for array in (input, target, weight))
+        return np.asarray(self.function(x, y, weight=w, **options))
 
     def backward(self, grad_output: Any, input: Any, target: Any, *, weight: Any, **options: Any) -> Any:
         """Return the gradient with respect to input."""
-        y, w = jnp.asarray(target), None if weight is None else jnp.asarray(weight)
-        _, pull = jax.vjp(lambda x: self.function(x, y, weight=w, **options), jnp.asarray(input))
-        return np.asarray(pull(jnp.asarray(grad_output))[0])
+        x, y, w = (self._given(array) for array in (input, target, weight))
+        _, pull = jax.vjp(lambda x: self.function(x, y, weight=w, **options), x)
+        return np.asarray(pull(self._given(grad_output))[0])
+
+    def _given(self, array: Any) -> Any:
+        return None if array is None else jax.device_put(array, self._device)
