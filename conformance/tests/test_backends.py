@@ -189,7 +189,7 @@ def test_names_that_nothing_answers_to(spec: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownBackend, match="oracle, paddle, reference, .*torch"):
+    with pytest.raises(UnknownBackend, match=r"oracle, paddle, reference, .*torch"):
         resolve("nothing")
 
 

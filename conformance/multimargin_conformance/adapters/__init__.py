@@ -41,6 +41,7 @@ SHIPPED: dict[str, tuple[str, str, str]] = {
         "this package's drop-in, multimargin_reference.torch",
     ),
 }
+INSTALLED_AS = {"torch": "PyTorch", "jax": "JAX"}
 KINDS = ("py", "torch", "jax")
 
 
@@ -106,8 +107,8 @@ def _started(spec: str, start: Callable[[], Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:  # a script that ends itself on import must not end in its status
         hint = ""
-        if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "jax"):
-            hint = f"; install {error.name}, or multimargin[{error.name}]"
+        if isinstance(error, ModuleNotFoundError) and error.name in INSTALLED_AS:
+            hint = f"; install {INSTALLED_AS[error.name]}, or multimargin[{error.name}]"
         raise BackendNotStarted(f"{spec}: {type(error).__name__}: {text_of(error)}{hint}") from error
 
 
