@@ -32,10 +32,11 @@ Grouped = Sequence[Report] | Mapping[str, Sequence[Report]]  # in tables of thei
 
 @dataclass(frozen=True)
 class Section:
-    """One table: a row is its name and one cell a report."""
+    """One table: a row is its name and one cell a column, of which there is one for each report, if not others."""
 
     title: str
     about: str
+    columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
@@ -52,28 +53,23 @@ def columns(reports: Sequence[Report]) -> list[str]:
 
 def sections(reports: Sequence[Report]) -> tuple[Section, ...]:
     """Return the tables; one without rows is left out."""
+    names = tuple(columns(reports))
+    choices = "Where the specification leaves a choice: the loss's answer, and the gradient's where it is another one."
+    accuracy = "Accuracy class and largest error against the exact result."
     made = (
-        Section("Profiles", "Whether no MUST of the profile fails.", tuple(_profiles(reports))),
-        Section("Clause groups", "How many checks pass, or which clauses fail.", tuple(_groups(reports))),
-        Section(
-            "Behaviours",
-            "Where the specification leaves a choice: the loss's answer, and the gradient's where it is another one.",
-            tuple(_behaviours(reports)),
-        ),
-        Section("Accuracy", "Accuracy class and largest error against the exact result.", tuple(_accuracy(reports))),
-        Section("Runs", "What was run, where, and with which versions.", tuple(_runs(reports))),
+        Section("Profiles", "Whether no MUST of the profile fails.", tuple(PROFILES), tuple(_profiles(reports))),
+        Section("Clause groups", "How many checks pass, or which clauses fail.", names, tuple(_groups(reports))),
+        Section("Behaviours", choices, names, tuple(_behaviours(reports))),
+        Section("Accuracy", accuracy, names, tuple(_accuracy(reports))),
+        Section("Runs", "What was run, where, and with which versions.", names, tuple(_runs(reports))),
     )
     return tuple(section for section in made if section.rows)
 
 
 def _profiles(reports: Sequence[Report]) -> Iterator[tuple[str, ...]]:
-    found = [{c.profile: c for c in conclusions(report)} for report in reports]
-    for profile in PROFILES:
-        cells = []
-        for report, by_profile in zip(reports, found, strict=True):
-            status = by_profile[profile].status
-            cells.append(WORDS.get(status) or f"✗ no: {_failing(report, profile)}")
-        yield profile, *cells
+    for name, report in zip(columns(reports), reports, strict=True):
+        found = {c.profile: c.status for c in conclusions(report)}
+        yield name, *(WORDS.get(found[p]) or f"✗ no: {_failing(report, p)}" for p in PROFILES)
 
 
 def _failing(report: Report, profile: str) -> str:
@@ -154,10 +150,10 @@ def markdown(reports: Grouped, missing: Mapping[str, str] | None = None) -> str:
     """Return the tables as Markdown; text from a backend is escaped. missing: names without a report, and why."""
     parts = [f"# {TITLE}"]
     for title, by_group in _by_title(reports).items():
-        parts += [f"## {title}", next(iter(by_group.values()))[0].about]
-        for group, (section, names) in by_group.items():
+        parts += [f"## {title}", next(iter(by_group.values())).about]
+        for group, section in by_group.items():
             rows = [[escaped(cell) for cell in row] for row in section.rows]
-            headers = ["", *(escaped(name) for name in names)]
+            headers = ["", *(escaped(name) for name in section.columns)]
             parts += [f"### {escaped(group)}"] if group else []
             parts.append(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
     if missing:
@@ -171,7 +167,7 @@ def html(reports: Grouped, missing: Mapping[str, str] | None = None) -> str:
 
     body = Markup("\n").join(
         Markup("<section><h2>{}</h2>\n{}</section>").format(
-            title, Markup("\n").join(_table(section, names, group) for group, (section, names) in by_group.items())
+            title, Markup("\n").join(_table(section, group) for group, section in by_group.items())
         )
         for title, by_group in _by_title(reports).items()
     )
@@ -181,18 +177,18 @@ def html(reports: Grouped, missing: Mapping[str, str] | None = None) -> str:
     return page(TITLE, Markup("<h1>{}</h1>\n{}").format(TITLE, body))
 
 
-def _by_title(reports: Grouped) -> dict[str, dict[str, tuple[Section, list[str]]]]:
-    """Return for each table's title, by group of reports, the table and the names of its columns."""
+def _by_title(reports: Grouped) -> dict[str, dict[str, Section]]:
+    """Return the tables by their titles, and by group of reports."""
     groups = reports if isinstance(reports, Mapping) else {"": reports}
-    found: dict[str, dict[str, tuple[Section, list[str]]]] = {}
+    found: dict[str, dict[str, Section]] = {}
     for group, some in groups.items():
         for section in sections(some):
-            found.setdefault(section.title, {})[group] = (section, columns(some))
+            found.setdefault(section.title, {})[group] = section
     return found
 
 
-def _table(section: Section, names: Sequence[str], group: str) -> Markup:
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in names)
+def _table(section: Section, group: str) -> Markup:
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in section.columns)
     rows = Markup("\n").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
             row[0], Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row[1:])
