@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from multimargin_reports import read
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "scripts"))  # what publish.py imports
+PUBLISH = runpy.run_path(str(ROOT / "scripts" / "publish.py"))
 ENTRY = re.compile(
     r"^## (?P<title>.*?)\n\n- Where: .*?\n- Clauses: (?P<clauses>.*?)\. Report: (?P<report>.*?)\.\n"
     r"- For a user: .*?\n\n"
@@ -48,15 +51,25 @@ def findings() -> list[Finding]:
     return found
 
 
-def printed(program: str) -> str:
-    """Return what a program prints, and how it ended where it did not end by itself."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=300, check=False
-    )
+def printed(program: str, python: str, folder: Path) -> str:
+    """Return what a program prints in a folder, and how it ended where it did not end by itself."""
+    command = [python, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     last = " ".join(done.stderr.split("\n")[-3:]) if done.returncode < 0 else _error(done.stderr)
     if done.returncode < 0:
         return f"{done.stdout}ended by {signal.Signals(-done.returncode).name}: {last}\n"
     return f"{done.stdout}ended with status {done.returncode}: {last}\n" if done.returncode else done.stdout
+
+
+def interpreter_of(finding: Finding) -> str:
+    """Return what runs an entry's program: this Python, or that of the environment that its report is of."""
+    name = re.sub(r"^none, of (\S+):.*", r"\1", finding.report)
+    environment = PUBLISH["BACKENDS"][name].environment if name in PUBLISH["BACKENDS"] else ""
+    if not environment:
+        return sys.executable
+    if not PUBLISH["ready"](environment):
+        pytest.skip(f"no environment {environment!r}: make backends")
+    return str(ROOT / PUBLISH["interpreter"](environment))
 
 
 def _error(text: str) -> str:
@@ -66,11 +79,11 @@ def _error(text: str) -> str:
 
 
 @pytest.mark.parametrize("finding", findings(), ids=lambda f: f.title.split(".")[0])
-def test_a_program_prints_what_its_entry_says(finding: Finding) -> None:
+def test_a_program_prints_what_its_entry_says(finding: Finding, tmp_path: Path) -> None:
     if '"cuda"' in finding.program and not torch.cuda.is_available():
         pytest.skip("no CUDA device is available")
     pattern = re.escape(finding.prints).replace(re.escape("..."), ".*")
-    got = printed(finding.program)
+    got = printed(finding.program, interpreter_of(finding), tmp_path)
     assert re.fullmatch(pattern, got, re.S), got
     assert len(finding.program.splitlines()) <= 6
 
