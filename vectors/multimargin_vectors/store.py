@@ -129,13 +129,17 @@ def load() -> tuple[Vector, ...]:
     return tuple(vector for name in names for vector in read_file(DATA / name, validate=False))
 
 
-def outlines() -> Iterator[Outline]:
-    """Yield what a list shows of each installed vector, in the order of `load`; no array is decoded."""
-    for name in sorted(manifest()["sha256"]):
-        for v in json.loads((DATA / name).read_text(encoding="utf-8"))["vectors"]:
-            dtype = v["call"]["input"]["dtype"]
-            named = tuple(v["clauses"]), tuple(v["gradient_clauses"])
-            yield Outline(v["id"], dtype if dtype in DTYPES else "float64", v["tier"], *named, v["comment"])
+@cache
+def outlines() -> tuple[Outline, ...]:
+    """Return what a list shows of each installed vector, in the order of `load`; no array is decoded."""
+    files = (json.loads((DATA / name).read_text(encoding="utf-8")) for name in sorted(manifest()["sha256"]))
+    return tuple(_outline(v) for file in files for v in file["vectors"])
+
+
+def _outline(v: Mapping[str, Any]) -> Outline:
+    dtype = v["call"]["input"]["dtype"]
+    named = tuple(v["clauses"]), tuple(v["gradient_clauses"])
+    return Outline(v["id"], dtype if dtype in DTYPES else "float64", v["tier"], *named, v["comment"])
 
 
 @cache

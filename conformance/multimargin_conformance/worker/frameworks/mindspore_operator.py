@@ -1,6 +1,6 @@
 """MindSpore's own operator on the CPU: mindspore.nn.MultiMarginLoss and mindspore.ops.multi_margin_loss.
 
-Batches alone are declared; gradients are by MindSpore's autograd.
+Gradients are by MindSpore's autograd.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 
 mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
 mindspore.set_device("CPU")
-DECLARED = {"dtypes": ["float16", "float32", "float64"], "shapes": ["batched"]}
+DTYPES = {"dtypes": ["float16", "float32", "float64"]}
 
 
 class MindSpore:
     """mindspore.nn.MultiMarginLoss, whose margin is a float."""
 
     name, version, device = "mindspore", mindspore.__version__, "cpu"
-    capabilities = DECLARED
+    capabilities = DTYPES
 
     def forward(self, input: Any, target: Any, **options: Any) -> Any:
         """Return the loss."""
