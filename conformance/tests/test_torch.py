@@ -17,8 +17,7 @@ pytestmark = pytest.mark.usefixtures("usual_engine")  # the drop-in has kernels 
 @cache
 def report(name: str, profile: str) -> Report:
     # the others in a process of their own: test_published, test_isolation
-    ours = name == "torch-reference"  # whose report to `full` is published
-    return check(name, profile=profile, isolate=ours, dtypes=["float32"] if ours else None)
+    return check(name, profile=profile, isolate=name == "torch-reference")
 
 
 def failed(found: Report) -> set[str]:
