@@ -36,7 +36,7 @@ CONTROLS = "Negative controls: other losses, which must fail"
 class Published:
     """A backend's name on the command line, the profile, what builds it first, and the device that it needs.
 
-    environment: of environments.py, where it runs. clause: what a run is limited to.
+    environment: of environments.py, where it runs. clause, select: what a run is limited to.
     """
 
     spec: str
@@ -46,13 +46,19 @@ class Published:
     group: str = PYTORCH
     environment: str = ""
     clause: str = ""
+    select: str = ""
 
 
 SOME = "VALUE-*"
+VECTORS = "*/????????????????/*"
 
 
 def _built(folder: str) -> tuple[str, ...]:
     return ("make", "-s", "-C", f"examples/{folder}", f"PYTHON={sys.executable}")
+
+
+def _control(spec: str, environment: str) -> Published:
+    return Published(spec, "core", group=CONTROLS, environment=environment, clause=SOME, select=VECTORS)
 
 
 BACKENDS = {
@@ -84,10 +90,10 @@ BACKENDS = {
     "torch-reference-cuda": Published("torch-reference", "full", device="cuda", group=OURS),
     "cpp": Published("cmd:examples/cpp/adapter", "training", _built("cpp"), group=OURS),
     "javascript": Published("cmd:node examples/javascript/adapter.mjs", "training", group=OURS),
-    "sklearn-hinge": Published("sklearn-hinge", "core", group=CONTROLS, environment="onnx", clause=SOME),
-    "torchmetrics-hinge": Published("torchmetrics-hinge", "core", group=CONTROLS, environment="onnx", clause=SOME),
-    "keras-hinge": Published("keras-hinge", "core", group=CONTROLS, environment="tensorflow", clause=SOME),
-    "optax-hinge": Published("optax-hinge", "core", group=CONTROLS, environment="jax", clause=SOME),
+    "sklearn-hinge": _control("sklearn-hinge", "onnx"),
+    "torchmetrics-hinge": _control("torchmetrics-hinge", "onnx"),
+    "keras-hinge": _control("keras-hinge", "tensorflow"),
+    "optax-hinge": _control("optax-hinge", "jax"),
 }
 PROFILES = {name: backend.profile for name, backend in BACKENDS.items()}
 ON_A_GPU = tuple(name for name, backend in BACKENDS.items() if backend.device == "cuda")
@@ -108,8 +114,8 @@ def publish(name: str) -> str:
         command = [sys.executable, "-m", "multimargin_conformance.cli", "check", backend.spec, "--output", folder]
         command += ["--profile", backend.profile, "--format", ",".join(SUFFIXES)]
         python = interpreter(backend.environment) if backend.environment else ""
-        for option, value in (("--device", backend.device), ("--python", python), ("--clause", backend.clause)):
-            command += [option, value] if value else []
+        more = {"--device": backend.device, "--python": python, "--clause": backend.clause, "-k": backend.select}
+        command += [word for option, value in more.items() if value for word in (option, value)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode not in ANSWERS:
             raise RuntimeError(f"{name}: status {done.returncode}: {done.stderr.strip()}")

@@ -176,3 +176,51 @@ def test_the_matrix_is_that_of_the_reports() -> None:
     grouped, missing = PUBLISH["matrix_of"](FOLDER)
     assert (FOLDER / "matrix.md").read_text(encoding="utf-8") == matrix.markdown(grouped, missing)
     assert (FOLDER / "matrix.html").read_text(encoding="utf-8") == matrix.html(grouped, missing)
+
+
+GROUPS = {name: backend.group for name, backend in PUBLISH["BACKENDS"].items()}
+KNOWN_OF_OTHERS = {  # what is known to be wrong there: by the default command, which knows no names
+    "torch-1.13": {"SHAPE-7", "SHAPE-8", "REJECT-9"},
+    "onnx-export": {"REJECT-3", "SPECIAL-2"},
+    "paddle": {"VALUE-4", "VALUE-5", "VALUE-6", "GRADIENT-4", "SPECIAL-2", "SHAPE-2", "REJECT-1"},
+    "paddle-2.6": {"WEIGHT-2", "REDUCTION-1", "SHAPE-2", "REJECT-1"},
+    "mindspore": {"SHAPE-2", "VALUE-6"},
+    "mindspore-ops": {"SHAPE-2", "SHAPE-9", "VALUE-6"},
+    "jax": {"REJECT-3", "REJECT-4", "REJECT-5"},
+    "mlx": {"REJECT-3", "REJECT-4", "REJECT-5"},
+    "onnxruntime": {"REJECT-3"},
+}
+ENDED = {"mlx": "SIGSEGV", "mindspore-ops": "SIGFPE", "torch-compile": "SIGABRT"}  # processes, and no run
+
+
+@pytest.mark.parametrize("name", KNOWN_OF_OTHERS)
+def test_what_is_known_of_others_is_found(name: str) -> None:
+    assert KNOWN_OF_OTHERS[name] <= {v.clause for v in report(name).failures}
+
+
+@pytest.mark.parametrize("name", ENDED)
+def test_a_process_that_ends_is_a_verdict_and_no_end_of_the_run(name: str) -> None:
+    assert report(name).complete
+    assert any(v.failure and ENDED[name] in v.failure.message for v in report(name).failures)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESENT if GROUPS[name] == PUBLISH["CONTROLS"]])
+def test_another_loss_is_rejected(name: str) -> None:
+    failed = {v.clause for v in report(name).failures}
+    assert {"VALUE-1", "VALUE-2", "VALUE-5", "VALUE-6"} <= failed
+
+
+@pytest.mark.parametrize("name", [name for name in PRESENT if GROUPS[name] == PUBLISH["COMPOSITES"]])
+def test_a_composite_computes_the_loss(name: str) -> None:
+    """What fails is the framework's: what it does with an index out of range, and with subnormals."""
+    failed = {v.clause for v in report(name).failures}
+    assert {clause for clause in failed if not clause.startswith("REJECT-")} <= {"SPECIAL-5"}
+
+
+def test_there_are_many_backends_of_many_makers() -> None:
+    counts = {group: sum(GROUPS[name] == group for name in PRESENT) for group in set(GROUPS.values())}
+    assert counts[PUBLISH["OPERATORS"]] >= 3
+    assert counts[PUBLISH["CONTROLS"]] == 4
+    others = counts[PUBLISH["OPERATORS"]] + counts[PUBLISH["COMPOSITES"]]
+    assert others >= 8
+    assert others + counts[PUBLISH["PYTORCH"]] >= 14
