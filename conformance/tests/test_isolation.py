@@ -9,13 +9,18 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from multimargin_conformance import BackendNotStarted, check
 from multimargin_conformance.calling import Call
 from multimargin_conformance.isolation import Limits, echo_probe
+from multimargin_conformance.isolation.caller import WorkerCaller
+from multimargin_conformance.isolation.link import Request
+from multimargin_conformance.isolation.pipeline import NOT_RUN
 from multimargin_conformance.isolation.wire import run_text
+from multimargin_conformance.session import Settled
 from multimargin_reports import Report
 from multimargin_vectors import by_id
 
@@ -290,3 +295,19 @@ def test_validation_finds_nothing_in_a_right_adapter_and_names_what_is_wrong(pla
 def test_echo_judges_the_adapter(fault: str, text: str | None, tmp_path: Path) -> None:
     sentence = echo_probe(spec(fault, "-", tmp_path))
     assert (sentence is None) if text is None else (sentence is not None and text in sentence)
+
+
+def test_a_call_that_was_given_up_while_it_was_waited_for_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier call of its clause was one too many: that the call has no answer is not the backend's."""
+    caller = WorkerCaller.__new__(WorkerCaller)
+    reasons = iter(["", "20 earlier calls of REJECT-4 in float32 ended the process"])
+    request = Request("run", "")
+    caller.pipeline = SimpleNamespace(  # type: ignore[assignment]
+        exhausted=lambda _key: next(reasons), wait=lambda waiting: setattr(waiting, "answer", NOT_RUN)
+    )
+    caller.key = ("REJECT-4", "float32")
+    monkeypatch.setattr(caller, "_sent_ahead", lambda _call: request)
+    with pytest.raises(Settled) as caught:
+        caller.call(Call("loss", next(iter(by_id().values())).case))
+    assert caught.value.result.finding is not None
+    assert caught.value.result.finding.message == "not run: 20 earlier calls of REJECT-4 in float32 ended the process"
