@@ -43,13 +43,20 @@ class OnnxExport:
 
     def __init__(self) -> None:
         self._sessions: dict[Any, Any] = {}
+        self._refused: dict[Any, Exception] = {}
 
     def forward(self, input: Any, target: Any, *, p: Any, margin: Any, weight: Any, reduction: Any) -> Any:
         """Return the loss."""
         given = {"x": input, "y": target} if weight is None else {"x": input, "y": target, "weight": weight}
         key = (type(p), p, reduction, *((name, a.dtype, a.ndim) for name, a in given.items()))
+        if key in self._refused:
+            raise self._refused[key].with_traceback(None)
         if key not in self._sessions:
-            self._sessions[key] = _exported(p, reduction, given)
+            try:
+                self._sessions[key] = _exported(p, reduction, given)
+            except Exception as error:  # takes as long each time
+                self._refused[key] = error
+                raise
         arrays = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in given.items()}
         return self._sessions[key].run(None, {**arrays, "margin": np.asarray(margin, input.dtype)})[0]
 
