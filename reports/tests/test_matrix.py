@@ -71,6 +71,11 @@ def test_each_backend_has_its_column() -> None:
     assert found["revision"][0] == "0123456789ab"
 
 
+def test_a_run_of_some_checks_is_not_said_to_be_conformant() -> None:
+    narrow = replace(RIGHT, claim="training, only checks 'VALUE-*'")
+    assert rows(narrow)["right 1.2 cpu"][:3] == ("✓ of some checks only", "✓ of some checks only", "-")
+
+
 def test_columns_of_one_name_are_told_apart() -> None:
     assert columns([RIGHT, RIGHT, WRONG]) == ["right 1.2 cpu (1)", "right 1.2 cpu (2)", "wrong 1.2 cpu"]
 
