@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import subprocess
 import sys
@@ -177,3 +178,27 @@ def test_make_backends_says_what_it_would_do() -> None:
     wrong = subprocess.run([sys.executable, script, "paddel"], capture_output=True, text=True, check=False)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("no environment paddel; there are: jax, mlx")
+
+
+def test_an_environment_that_cannot_be_made_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    backends = importlib.import_module("backends")
+    environments = importlib.import_module("environments")
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    nothing = environments.Environment(("./no-such-package",), 1, 1, "nothing_of_this_name")
+    system = environments.Environment((), 1, 1, "json", interpreter=sys.executable)
+    monkeypatch.setattr(backends, "ENVIRONMENTS", environments.ENVIRONMENTS)
+    monkeypatch.setitem(environments.ENVIRONMENTS, "broken", nothing)
+    monkeypatch.setitem(environments.ENVIRONMENTS, "there", system)
+    seen: list[str] = []
+    monkeypatch.setattr(backends, "publish", lambda name: seen.append(name) or f"{name}: seen")
+    monkeypatch.setattr(backends, "write_matrix", lambda: seen.append("the matrix"))
+    monkeypatch.setattr(backends, "_backends", lambda name: [f"one of {name}"])
+    assert backends.main(["broken", "there"]) == 1
+    assert seen == ["one of there", "the matrix"]
+    printed = capsys.readouterr()
+    assert printed.err.startswith("broken: not made: ")
+    assert "no-such-package" in printed.err
+    assert "one of there: seen" in printed.out
