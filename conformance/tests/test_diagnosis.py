@@ -17,6 +17,7 @@ from multimargin_conformance import Capabilities, check, replay
 from multimargin_conformance.backend import live
 from multimargin_conformance.checks.item import Scope
 from multimargin_conformance.checks.single import judge_call
+from multimargin_conformance.diagnosis import causes
 from multimargin_conformance.diagnosis.shrink import cost, shrink
 from multimargin_conformance.diagnosis.snippet import snippet
 from multimargin_conformance.session import Session
@@ -86,6 +87,18 @@ class Both:
 def test_two_faults_are_two_causes() -> None:
     sentences = {sentence for cause in check(Both(), dtypes=["float32"]).causes for _, sentence in cause.equals}
     assert {BY_NAME["kink-full"].sentence, BY_NAME["weight-before-power"].sentence} <= sentences
+
+
+def test_what_is_not_looked_into_is_grouped_by_clause(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = BY_NAME["weight-before-power"].make()
+
+    def takes_any_p(input: Any, target: Any, *, p: Any, **options: Any) -> Any:
+        return kernel.forward(input, target, p=p if p in (1, 2) else 1, **options)
+
+    monkeypatch.setattr(causes, "MOST_CAUSES", 0)
+    report = check(takes_any_p, clause="WEIGHT-2,REJECT-1", dtypes=["float32"])
+    groups = {v.id: v.clause.split("-")[0] for v in report.failures}
+    assert [{groups[id_] for id_ in cause.verdicts} for cause in report.causes] == [{"WEIGHT"}, {"REJECT"}]
 
 
 def test_a_fault_that_nobody_knows_is_no_known_one() -> None:

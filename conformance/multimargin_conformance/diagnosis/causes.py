@@ -30,7 +30,7 @@ SECONDS = 15.0  # for all causes of a run together; later ones are grouped witho
 CALLS = 3  # of a clause and dtype: failed ones that are compared with known faults, as many in a shard as in a run
 PASSED = 2  # passed ones
 LARGEST_JUDGED = 4096  # logits of a call that is judged again; what is legal for large ones takes seconds to find out
-MOST_CAUSES = 12  # that are looked into
+MOST_CAUSES = 12  # that are looked into; the failures that are left are grouped by their clauses
 EXACT = ("exact", "rejection", "special")  # tiers whose results do not depend on the order of summation
 CERTAIN = ("exact", "rejection")  # and those with one right answer
 GENERATED = ("property", "orders")  # kinds of checks that draw their calls
@@ -126,7 +126,8 @@ def diagnose(session: Session, scope: Scope, items: Sequence[Item], failed: Sequ
     causes: dict[str, tuple[Part, Smallest | None]] = {}
     pending = list(failed)
     while pending:
-        members, faults = _looked_into(work, pending) if len(causes) < MOST_CAUSES else (pending, [])
+        of_one_clause = [f for f in pending if f.clause == pending[0].clause]
+        members, faults = _looked_into(work, pending) if len(causes) < MOST_CAUSES else (of_one_clause, [])
         taken = {f.item.id for f in members}
         pending = [f for f in pending if f.item.id not in taken]
         part, smallest = _cause(work, members, faults)
