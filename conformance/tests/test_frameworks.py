@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multimargin_conformance import BackendNotStarted, Capabilities, check
+from multimargin_conformance import BackendNotStarted, Capabilities, UnknownBackend, check
 from multimargin_conformance.isolation import Limits
 from multimargin_conformance.worker import frameworks
 from multimargin_conformance.worker.frameworks import FRAMEWORKS, composite
@@ -167,6 +167,54 @@ def test_jax_is_checked_where_it_is_installed() -> None:
     pytest.importorskip("jax", reason="JAX is not installed: multimargin[jax]")
     report = check("jax", clause="VALUE-4,GRADIENT-4,REJECT-4", select=VECTORS)
     assert {verdict.clause for verdict in report.failures} == {"REJECT-4"}  # it never rejects an index
+
+
+def test_any_namespace_of_the_array_api_is_a_backend() -> None:
+    pytest.importorskip("array_api_compat", reason="array-api-compat is not installed: multimargin[array-api]")
+    report = check("array-api:numpy", clause="VALUE-*,GRADIENT-4,REJECT-3")
+    assert report.valid
+    assert report.backend["version"] == np.__version__
+    assert {verdict.clause for verdict in report.failures} == {"REJECT-3"}  # NumPy counts it from the end
+    assert any("kernel = Namespace('numpy')" in v.failure.snippet for v in report.failures if v.failure)
+
+
+@pytest.mark.parametrize("pads", [True, False])
+def test_padded_for_compilers_it_gives_the_same(pads: bool) -> None:
+    pytest.importorskip("array_api_compat", reason="array-api-compat is not installed: multimargin[array-api]")
+    module = importlib.import_module("multimargin_conformance.worker.frameworks.array_api")
+    namespace = module.Namespace("numpy")
+    namespace._pads = pads
+    report = check(namespace, clause="VALUE-*,WEIGHT-*,REDUCTION-*,SHAPE-*,GRADIENT-*", select=VECTORS)
+    assert report.valid
+    assert not report.failures
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("math", "math has no asarray"), ("kernel", "kernel has no arange, "), ("nothing", "No module named 'nothing'")],
+)
+def test_what_is_no_namespace_is_said_to_be_none(
+    name: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("array_api_compat", reason="array-api-compat is not installed: multimargin[array-api]")
+    (tmp_path / "kernel.py").write_text(NAMESPACE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BackendNotStarted, match=reason):
+        check(f"array-api:{name}")
+
+
+NAMESPACE = """
+class Array:
+    def __init__(self, _): pass
+    def __array_namespace__(self, **_): return __import__(__name__)
+
+asarray = Array
+"""
+
+
+def test_a_backend_of_no_namespace_is_unknown() -> None:
+    with pytest.raises(UnknownBackend, match=r"no backend 'array-api:'; shipped: array-api:MODULE, "):
+        check("array-api:")
 
 
 def test_make_backends_says_what_it_would_do() -> None:

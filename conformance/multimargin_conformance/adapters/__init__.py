@@ -11,7 +11,7 @@ from typing import Any
 from multimargin_conformance.backend import BackendNotStarted, Subject, UnknownBackend, subject
 from multimargin_conformance.outcome import text_of
 from multimargin_conformance.source import LIVE, numpy_source, torch_source
-from multimargin_conformance.worker.frameworks import FRAMEWORKS, over_arrays
+from multimargin_conformance.worker.frameworks import FRAMEWORKS, is_framework, over_arrays
 from multimargin_conformance.worker.frameworks import made as framework
 from multimargin_conformance.worker.loading import module_of
 
@@ -76,7 +76,7 @@ def resolve(spec: str, *, device: str = "") -> Subject:
         made = _started(spec, lambda: getattr(importlib.import_module(module), attr)(**arguments))
         found = subject(made, spec=spec, device=device)
         return replace(found, source=numpy_source(module, attr, type(made))) if found.source == LIVE else found
-    if spec in FRAMEWORKS:
+    if is_framework(spec):
         adapter, text = _started(spec, lambda: framework(spec, device))
         return replace(subject(adapter, name=spec, spec=spec, device=device), source=text)
     for entry in entry_points(group=ENTRY_POINTS):

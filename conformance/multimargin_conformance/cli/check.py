@@ -65,7 +65,8 @@ def check(
 ) -> None:
     """Check BACKEND clause by clause.
 
-    BACKEND is a shipped name (multimargin backends), py:module:attr, torch:module:attr or cmd:./adapter (PROTOCOL.md).
+    BACKEND is a shipped name (multimargin backends), py:module:attr, torch:module:attr, jax:module:attr or
+    cmd:./adapter (PROTOCOL.md).
     """
     writers(formats)  # a format that is not there is said before the run, not after it
     old = opened(baseline) if baseline is not None else None

@@ -21,6 +21,7 @@ from multimargin_conformance.isolation.forks import Forks
 from multimargin_conformance.isolation.link import Link, Request, Trouble
 from multimargin_conformance.isolation.validate import violation
 from multimargin_conformance.source import LIVE
+from multimargin_conformance.worker.frameworks import is_framework
 
 PROTOCOL = 1
 WORKER = Path(__file__).resolve().parents[1] / "worker"
@@ -138,7 +139,7 @@ def _command(spec: str, device: str, limits: Limits) -> list[str]:
         return [sys.executable, "-I", "-S", str(WORKER / "limits.py"), memory, *_words(rest, spec)]
     if kind == "py" and not (rest.rpartition(":")[0] and rest.rpartition(":")[2]):
         raise UnknownBackend(f"{spec!r}, but should be py:module:attr or a path/file.py:attr")
-    if spec not in names() and not (kind in KINDS and rest):
+    if spec not in names() and not is_framework(spec) and not (kind in KINDS and rest):
         raise UnknownBackend(
             f"no backend {spec!r}; shipped: {', '.join(sorted(names()))}; yours: py:module:attr, torch:module:attr, "
             "jax:module:attr, py:path/to/file.py:attr or cmd:./adapter"

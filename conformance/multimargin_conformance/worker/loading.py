@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .frameworks import FRAMEWORKS, made, over_arrays
+from .frameworks import is_framework, made, over_arrays
 from .memory import DTYPES
 from .source import numpy_source
 
@@ -58,7 +58,7 @@ class Backend:
 def load(spec: str, device: str) -> Backend:
     """Return the backend of a name. Raises Refused where there is none or it could not be made."""
     kind, _, rest = spec.partition(":")
-    if spec in FRAMEWORKS:
+    if is_framework(spec):
         return _framework(spec, device)
     if kind in ("py", "jax") and rest:
         found = _attribute(rest, spec)

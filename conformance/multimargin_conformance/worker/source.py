@@ -6,10 +6,13 @@ import inspect
 from typing import Any
 
 
-def numpy_source(location: str, attr: str, found: Any) -> str:
-    """Return source that defines `forward` (and `backward` where there is one) of py:location:attr."""
+def numpy_source(location: str, attr: str, found: Any, argument: str = "") -> str:
+    """Return source that defines `forward` (and `backward` where there is one) of py:location:attr.
+
+    argument: source of what a class is made with.
+    """
     name = attr.split(".")[0]
-    made = f"{attr}()" if inspect.isclass(found) else attr
+    made = f"{attr}({argument})" if inspect.isclass(found) else attr
     if not callable(getattr(found, "forward", None)):
         return f"{imported(location, name)}\nforward = {made}"
     functions = [f for f in ("forward", "backward") if callable(getattr(found, f, None))]

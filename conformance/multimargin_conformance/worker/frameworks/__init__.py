@@ -13,6 +13,7 @@ from ..source import numpy_source
 
 COMPOSITE = "composed of its operations (ours)"
 OTHER = "another loss, which must fail"
+ARRAY_API = "array-api:MODULE"
 FRAMEWORKS: dict[str, tuple[str, str, str]] = {
     "torch-operator": ("torch_operator", "TorchOperator", "torch.nn.functional.multi_margin_loss, in any release"),
     "paddle": ("paddle_operator", "Paddle", "paddle.nn.functional.multi_margin_loss"),
@@ -24,11 +25,11 @@ FRAMEWORKS: dict[str, tuple[str, str, str]] = {
     "mlx": ("mlx_composite", "Mlx", f"MLX on the CPU: {COMPOSITE}"),
     "tensorflow": ("tensorflow_composite", "TensorFlow", f"TensorFlow: {COMPOSITE}, run eagerly"),
     "tinygrad": ("tinygrad_composite", "TinyGrad", f"tinygrad on the CPU: {COMPOSITE}"),
-    "array-api-numpy": ("array_api", "NumPy", f"NumPy by the array API: {COMPOSITE}, the gradient written out"),
-    "array-api-strict": ("array_api", "Strict", f"array-api-strict: {COMPOSITE}, the gradient written out"),
-    "array-api-torch": ("array_api", "Torch", f"PyTorch by the array API: {COMPOSITE}, the gradient written out"),
-    "array-api-jax": ("array_api", "Jax", f"JAX by the array API: {COMPOSITE}, the gradient written out"),
-    "array-api-mlx": ("array_api", "Mlx", f"MLX by the array API: {COMPOSITE}, the gradient written out"),
+    ARRAY_API: (
+        "array_api",
+        "Namespace",
+        f"any namespace of the array API (numpy, array_api_strict, torch): {COMPOSITE}, the gradient written out",
+    ),
     "sklearn-hinge": ("relatives", "sklearn_hinge", f"sklearn.metrics.hinge_loss: {OTHER}"),
     "torchmetrics-hinge": ("relatives", "torchmetrics_hinge", f"torchmetrics' multiclass_hinge_loss: {OTHER}"),
     "keras-hinge": ("relatives", "keras_hinge", f"keras.losses.categorical_hinge: {OTHER}"),
@@ -36,15 +37,24 @@ FRAMEWORKS: dict[str, tuple[str, str, str]] = {
 }
 
 
+def is_framework(spec: str) -> bool:
+    """Return whether a name is that of one of these adapters."""
+    kind, _, module = spec.partition(":")
+    return spec in FRAMEWORKS or (bool(module) and kind == ARRAY_API.partition(":")[0])
+
+
 def made(name: str, device: str) -> tuple[Any, str]:
     """Return the adapter of a name, and Python source that gets hold of it where multimargin is installed.
 
     Raises ImportError where its framework is not installed.
     """
-    module, attribute, _ = FRAMEWORKS[name]
+    _, _, namespace = name.partition(":")
+    module, attribute, _ = FRAMEWORKS[ARRAY_API if namespace else name]
     found = getattr(importlib.import_module(f".{module}", __package__), attribute)
-    source = numpy_source(f"multimargin_conformance.worker.frameworks.{module}", attribute, found)
-    return (found(device) if device else found()) if isinstance(found, type) else found, source
+    given = [word for word in (namespace, device) if word]
+    location = f"multimargin_conformance.worker.frameworks.{module}"
+    source = numpy_source(location, attribute, found, repr(namespace) if namespace else "")
+    return found(*given) if isinstance(found, type) else found, source
 
 
 def over_arrays(function: Any, device: str) -> Any:

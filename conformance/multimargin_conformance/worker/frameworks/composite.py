@@ -61,25 +61,46 @@ def _larger(size: int) -> int:
     return power
 
 
-def loss(xp: Any, x: Any, y: Any, *, p: int, margin: float, weight: Any, reduction: str) -> Any:
-    """Return the loss of a batch in the words of the array API: x (N, C), y (N,), weight (C,) or None."""
-    active, hinge = _hinges(xp, x, y, margin)
+def loss(
+    xp: Any, x: Any, y: Any, *, p: int, margin: float, weight: Any, reduction: str, sizes: tuple[int, int] | None = None
+) -> Any:
+    """Return the loss of a batch in the words of the array API: x (N, C), y (N,), weight (C,) or None.
+
+    sizes: N and C where x, y and weight are padded.
+    """
+    active, hinge = _hinges(xp, x, y, margin, sizes)
+    rows, classes = sizes or x.shape
     terms = hinge if p == 1 else hinge * hinge
     if weight is not None:
         terms = xp.where(active, xp.take(weight, y, axis=0)[:, None] * terms, xp.zeros_like(terms))
-    rows = xp.mean(terms, axis=1)
-    return rows if reduction == "none" else getattr(xp, reduction)(rows)
+    losses = xp.sum(terms, axis=1) / classes
+    if reduction == "none":
+        return losses
+    total = xp.sum(losses)
+    return total / rows if reduction == "mean" else total
 
 
-def gradient(xp: Any, g: Any, x: Any, y: Any, *, p: int, margin: float, weight: Any, reduction: str) -> Any:
+def gradient(
+    xp: Any,
+    g: Any,
+    x: Any,
+    y: Any,
+    *,
+    p: int,
+    margin: float,
+    weight: Any,
+    reduction: str,
+    sizes: tuple[int, int] | None = None,
+) -> Any:
     """Return the loss's gradient with respect to x, written out: the array API has no autograd. g: () or (N,)."""
-    active, hinge = _hinges(xp, x, y, margin)
+    active, hinge = _hinges(xp, x, y, margin, sizes)
+    rows, classes = sizes or x.shape
     factor = xp.broadcast_to(g, y.shape)
     if weight is not None:
         factor = factor * xp.take(weight, y, axis=0)
-    factor = factor / x.shape[1]
+    factor = factor / classes
     if reduction == "mean":
-        factor = factor / max(1, x.shape[0])
+        factor = factor / max(1, rows)
     slope = xp.ones_like(hinge) if p == 1 else hinge * 2.0
     slopes = xp.where(active, slope * factor[:, None], xp.zeros_like(hinge))
     return xp.where(_own(xp, x, y), -xp.sum(slopes, axis=1)[:, None], slopes)
@@ -89,8 +110,11 @@ def _own(xp: Any, x: Any, y: Any) -> Any:
     return y[:, None] == xp.arange(x.shape[1], dtype=y.dtype)[None, :]
 
 
-def _hinges(xp: Any, x: Any, y: Any, margin: float) -> tuple[Any, Any]:
+def _hinges(xp: Any, x: Any, y: Any, margin: float, sizes: tuple[int, int] | None) -> tuple[Any, Any]:
     """Return which terms count, and max(0, z) of those."""
     z = margin - xp.take_along_axis(x, y[:, None], axis=1) + x
     active = xp.logical_and(z > 0, xp.logical_not(_own(xp, x, y)))
+    if sizes:
+        row, column = (xp.arange(size, dtype=y.dtype) for size in x.shape)
+        active = xp.logical_and(active, xp.logical_and(row[:, None] < sizes[0], column[None, :] < sizes[1]))
     return active, xp.where(active, z, xp.zeros_like(z))
