@@ -81,8 +81,8 @@ VICTIM = {  # fault: what the failure of the guilty case says
     "short": "a result of 1 bytes",
     "no-hex": "no string of hexadecimal digits",
     "null-hex": "no string of hexadecimal digits",
-    "raw-unasked": "raw '8', but should have at most 0",
-    "raw-text": "raw '8', but should have at most 0",
+    "raw-unasked": "raw '8' of a result of shape [], but should have at most 0",
+    "raw-text": "raw '8' of a result of shape [], but should have at most 0",
     "no-elements": "neither in its hex nor behind the line",
     "closes-stdout": "closed its stdout",
 }

@@ -171,9 +171,10 @@ def bytes_behind(answer: Mapping[str, Any], asked: bool) -> int:
     if count == 0 and type(count) is int:
         return 0
     if not asked or type(count) is not int or not 0 < count <= MOST_BEHIND:
-        raise Broken(
-            f"an answer with raw {str(count)[:EXCERPT]!r}, but should have at most {MOST_BEHIND if asked else 0}"
-        )
+        result = answer.get("result")
+        shape = f" of a result of shape {str(result.get('shape'))[:EXCERPT]}" if type(result) is dict else ""
+        most = MOST_BEHIND if asked else 0
+        raise Broken(f"an answer with raw {str(count)[:EXCERPT]!r}{shape}, but should have at most {most}")
     return count
 
 
