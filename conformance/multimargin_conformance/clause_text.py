@@ -7,7 +7,7 @@ from collections import Counter
 
 from tabulate import tabulate
 
-from multimargin_conformance.checks import clauses_checked
+from multimargin_conformance.checks import clauses_checked, other_checks
 from multimargin_conformance.profiles import PROFILES
 from multimargin_reference.clauses import CLAUSES, Clause
 from multimargin_reference.known import FAULTS
@@ -46,12 +46,8 @@ def clauses_table(group: str = "") -> str:
 def _numbers() -> tuple[Counter[str], Counter[str], Counter[str]]:
     """Return how many vectors, other checks and known faults name each clause."""
     vectors = Counter(name for v in outlines() for name in {*v.clauses, *v.gradient_clauses})
-    checks = Counter({name: len(_other_checks(name)) for name in CLAUSES})
+    checks = Counter({name: len(other_checks().get(name, ())) for name in CLAUSES})
     return vectors, checks, Counter(name for fault in FAULTS for name in set(fault.clauses))
-
-
-def _other_checks(clause: str) -> list[str]:
-    return [text for text in clauses_checked().get(clause, ()) if not text.startswith("vector ")]
 
 
 def _head(clause: Clause) -> str:
@@ -71,7 +67,7 @@ def _example(clause: Clause) -> str:
 def _checks(clause: Clause) -> str:
     """Say what checks a clause: vectors by dtype, and checks that make their own calls."""
     dtypes = Counter(v.dtype for v in outlines() if clause.id in (*v.clauses, *v.gradient_clauses))
-    others = _other_checks(clause.id)
+    others = other_checks().get(clause.id, [])
     if not dtypes and not others:
         return "Nothing in this version checks it."
     lines = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
 
 from multimargin_conformance.checks import (
     arguments,
@@ -62,10 +63,25 @@ def _planned(scope: Scope) -> list[Item]:
     return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
 
 
-def clauses_checked() -> dict[str, list[str]]:
+@cache
+def clauses_checked() -> Mapping[str, list[str]]:
     """Return the ids of the checks by clause, for vectors and for the other checks."""
+    return _merged((vectors.clauses(), *_others()))
+
+
+@cache
+def other_checks() -> Mapping[str, list[str]]:
+    """Return the ids of the checks by clause, without the vectors."""
+    return _merged(_others())
+
+
+def _others() -> Iterable[Mapping[str, list[str]]]:
+    return (module.CLAUSES for module in (*OPERATOR[1:], integration))
+
+
+def _merged(sources: Iterable[Mapping[str, list[str]]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for source in (vectors.clauses(), *(module.CLAUSES for module in (*OPERATOR[1:], integration))):
+    for source in sources:
         for clause, names in source.items():
             found.setdefault(clause, []).extend(names)
     return found

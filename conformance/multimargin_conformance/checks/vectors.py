@@ -18,6 +18,7 @@ from multimargin_conformance.session import PASS, Result, Sample, Session, resul
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Choice, Rejection, Values, expected_values
 from multimargin_vectors import Vector
+from multimargin_vectors.store import outlines
 
 WHY = {
     "exact": "exact grid: nothing rounds",
@@ -33,7 +34,7 @@ MEASURED = ("rounded", "sparse")
 def clauses() -> dict[str, list[str]]:
     """Return which clauses have vectors."""
     found: dict[str, list[str]] = {}
-    for vector in multimargin_vectors.load():
+    for vector in outlines():
         for clause in (*vector.clauses, *vector.gradient_clauses):
             found.setdefault(clause, []).append(f"vector {vector.id}")
     return found

@@ -1,4 +1,7 @@
-"""Lines against the published schema of the protocol."""
+"""Lines against the published schema of the protocol.
+
+jsonschema takes longer to import than the commands that need no backend may take, so it is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import json
 from functools import cache
 from importlib.resources import files
 from typing import Any
-
-import jsonschema
 
 
 @cache
@@ -23,7 +24,9 @@ def violation(data: Any) -> str:
     kind = _kind(data)
     if kind not in schema()["$defs"]:
         return f"$: neither a request with a known cmd nor an answer with a known status ({kind[:60]})"
-    error = jsonschema.exceptions.best_match(_validator(kind).iter_errors(data))
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator(kind).iter_errors(data))
     return "" if error is None else f"{error.json_path}: {error.message[:200]}"
 
 
@@ -35,4 +38,6 @@ def _kind(data: Any) -> str:
 
 @cache
 def _validator(kind: str) -> Any:
+    import jsonschema
+
     return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": schema()["$defs"]})
