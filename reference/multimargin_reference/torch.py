@@ -234,7 +234,7 @@ def _is_compiled() -> bool:
     """Return whether torch.compile is making a graph, in which operators serve: not in a transform or an export."""
     return (
         torch.compiler.is_dynamo_compiling()
-        and not torch.compiler.is_exporting()
+        and not torch.compiler._is_exporting_flag  # PyTorch 2.8 traces is_exporting() as True
         and not torch._C._are_functorch_transforms_active()
     )
 
@@ -338,9 +338,14 @@ def _divisor(hinge: Tensor, reduction: str) -> int:
 def _autocast(input: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Return both, halves as float32 where autocast is on, as PyTorch does for its losses."""
     device = input.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+    if not (_has_autocast(device) and torch.is_autocast_enabled(device)):
         return input, weight
     return _widened(input), None if weight is None else _widened(weight)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # PyTorch 2.8 does not trace it
+def _has_autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device)
 
 
 def _widened(tensor: Tensor) -> Tensor:
@@ -351,7 +356,7 @@ def _check_types(input: Any, target: Any, weight: Any, margin: Any) -> None:
     for name, value in (("input", input), ("target", target), ("weight", weight)):
         if not isinstance(value, Tensor) and not (name == "weight" and value is None):
             raise TypeError(f"{name} is a {type(value).__name__}, but should be a torch.Tensor")
-    if not isinstance(margin, int | float):
+    if not isinstance(margin, (int, float)):  # PyTorch 2.8 traces no unions
         raise TypeError(f"margin={margin!r}, but should be a real number")
 
 
