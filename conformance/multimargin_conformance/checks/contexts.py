@@ -1,7 +1,8 @@
 """Contexts: what a call is like apart from what it is about. A mistake may be made on one path of a kernel alone.
 
 Every pair of values of shape, reduction, weights, power and margin occurs, and every triple but those of shape and
-margin: a mistake that needs three of them to be so is met whatever it is about.
+margin: a mistake that needs three of them to be so is met whatever it is about. Kernels choose their path by size too:
+`larger` has sizes that are a block and a remainder, several blocks, or ordinary in training, with and without weights.
 """
 
 from __future__ import annotations
@@ -18,6 +19,25 @@ from multimargin_vectors.families.covering import without_kinks
 from multimargin_vectors.splitmix import integers
 
 SHAPES = ((4,), (1, 4), (4, 1), (2, 2), (4, 4), (8, 4), (2, 16), (2, 256), (256, 4))
+LARGER = (
+    (7,),
+    (16,),
+    (301,),
+    (2, 5),
+    (3, 7),
+    (5, 4),
+    (7, 3),
+    (10, 10),
+    (16, 16),
+    (33, 35),
+    (2, 300),
+    (300, 3),
+    (512, 4),
+    (2, 1100),
+    (2, 2048),
+    (1100, 2),
+)
+ORDINARY = ((7,), (3, 7), (10, 10), (33, 35))
 MARGINS = (1.0, -0.75, 0.0, 0.5)
 WEIGHTS = ((0.5, 2.0, 1.0), (-1.0, 1.0, 2.0), (1.0, 0.0, 4.0))
 GRADS = ((1.0,), (-2.0, 0.5), (0.5, 1.0, -1.0))
@@ -58,6 +78,17 @@ def contexts() -> tuple[Context, ...]:
     return tuple(found)
 
 
+@cache
+def larger() -> tuple[Context, ...]:
+    """Return two contexts for each of the larger shapes: with weights and without, of another reduction and margin."""
+    found: list[Context] = []
+    for i, shape in enumerate(LARGER):
+        for k, weighted in enumerate((True, False)):
+            number, reduction = len(contexts()) + len(found), REDUCTIONS[(i + 2 * k) % len(REDUCTIONS)]
+            found.append(Context(number, shape, reduction, weighted, 1 + (i // 3 + k) % 2, MARGINS[(i + k) % 4]))
+    return tuple(found)
+
+
 def chosen(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
     """Return the contexts of one dtype out of those that are checked: every other one, so that all have each.
 
@@ -69,19 +100,31 @@ def chosen(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
     return tuple(c for c in contexts() if (SHAPES.index(c.shape) // 2 + REDUCTIONS.index(c.reduction)) % 2 == turn)
 
 
+def chosen_larger(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
+    """Return few larger contexts of one dtype out of those that are checked: one for each of the ordinary shapes."""
+    return tuple(c for c in larger()[dtypes.index(dtype) % 2 :: 2] if c.shape in ORDINARY)
+
+
 def turned(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
     """Return all contexts, with the other power in every other dtype: shape, reduction, weights and power in full."""
     turn = dtypes.index(dtype) % 2
-    return tuple(replace(c, p=3 - c.p) if turn else c for c in contexts())
+    return tuple(replace(c, p=3 - c.p) if turn else c for c in (*contexts(), *larger()))
 
 
 @cache
 def valid(context: Context, dtype: str) -> Case:
-    """Return a context's valid call: on the exact grid, with few logits near the margin, none at the kink."""
+    """Return a context's valid call: on the exact grid, with few logits near the margin, none at the kink.
+
+    Sizes that are no powers of two, as some larger ones, leave the grid by their division alone.
+    """
     c, kind = context, DTYPES[dtype]
     numbers = integers(STREAM + c.number, c.rows * c.classes, 8).reshape(c.rows, c.classes)
     x = np.where(np.arange(c.classes) < 4, (numbers - 4) * 0.5, -8.0)
-    y = integers(STREAM + 500 + c.number, c.rows, min(c.classes, 4))
+    if c.shape in LARGER:
+        y = integers(STREAM + 500 + c.number, c.rows, c.classes)
+        x[np.arange(c.rows), y] = (numbers[np.arange(c.rows), y] - 4) * 0.5
+    else:
+        y = integers(STREAM + 500 + c.number, c.rows, min(c.classes, 4))
     x = without_kinks(x, y, c.margin)
     weight = np.resize(WEIGHTS[c.number % len(WEIGHTS)], c.classes).astype(kind) if c.weighted else None
     shape = c.shape[:-1] if c.reduction == "none" else ()

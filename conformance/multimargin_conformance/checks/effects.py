@@ -1,8 +1,8 @@
 """What a call may be about, in every context: ties, masked classes, infinities, NaN, subnormals, the edge of overflow,
 an empty batch, weights that nothing reads, and results that are held while other calls are made.
 
-Each is put into the valid call of a context. What is legal comes from a call on the exact grid that stands for it: a
-masked class is one far below the margin, an infinite target one far above it.
+Each is put into the valid call of a context. What is legal comes from a call on a grid that stands for it: a masked
+class is one far below the margin, an infinite target one far above it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from multimargin_reference.expectation import Enclosures
 from multimargin_reference.grid_enclosure import grid_values
 
 FAR = 64.0  # from the margin
+MOST_CLOSE = 4  # classes, of which the next one is near enough to the last
 REPEATS = 6  # of the mean of an empty batch
 WRITTEN = 77.0  # into a result that is held
 SMALLEST = {"float32": -149, "float64": -1074}  # exponents; halves have too few for what is scaled
@@ -172,8 +173,10 @@ def _exact(case: Case, part: str, *, subnormal: bool = False) -> Enclosures | No
 
 
 def _as(case: Case, stand_in: Case, part: str) -> Expected | None:
-    """Return the call with what is legal for the one that stands for it."""
+    """Return the call with what is legal for the one that stands for it; halves have no bound of grids."""
     values = _exact(stand_in, part)
+    if values is None and case.dtype in LARGEST:
+        values = part_of(grid_values(stand_in), part)
     return None if values is None else Expected(case, values)
 
 
@@ -204,9 +207,14 @@ def _with(case: Case, x: NDArray[np.float64]) -> Case:
 
 
 def _others(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return, for every row, a class that is not its target, and the row's number; nothing for one class."""
-    y = np.atleast_1d(case.target)
-    return (y + 1) % case.input.shape[-1], np.arange(len(y))
+    """Return, for every row, a class that is not its target, and the row's number; nothing for one class.
+
+    Where there are many classes it is the last one in half of the rows.
+    """
+    y, classes = np.atleast_1d(case.target), case.input.shape[-1]
+    row, after = np.arange(len(y)), (y + 1) % classes
+    last = (classes > MOST_CLOSE) & ((row + classes) % 2 == 1) & (y != classes - 1)
+    return np.where(last, classes - 1, after), row
 
 
 def _ties(case: Case, part: str) -> Expected | None:
@@ -268,16 +276,32 @@ def _infinite_loss(case: Case, part: str) -> Expected | None:
 
 
 def _endless(case: Case, part: str, place: str, value: float, stand_in: float) -> Expected | None:
-    """Return a call whose last row has an infinite hinge; for p = 2 its gradient is left to the vectors."""
+    """Return a call whose last row has an infinite hinge, and for p = 2 the infinite slopes of SPECIAL-2 and 4."""
     w = 1.0 if case.weight is None else float(case.weight[np.atleast_1d(case.target)[-1]])
     expected = _replaced(case, part, place, value, stand_in) if w else None
     if expected is None or (part == "gradient" and case.p == 1):
         return expected
-    if part == "gradient":
-        return None
-    ends = expected.values.lo.copy()
-    ends[-1] = np.copysign(np.inf, w)  # of the last row, or of all
-    return replace(expected, values=replace(expected.values, lo=ends, hi=ends, nearest=ends))
+    values = expected.values
+    lo, hi, nearest = values.lo.copy(), values.hi.copy(), values.nearest.copy()
+    if part == "loss":
+        places, ends = np.array([len(lo) - 1]), np.array([np.copysign(np.inf, w)])  # of the last row, or of all
+    else:
+        places, ends = _infinite_slopes(expected.case, w)
+    for array in (lo, hi, nearest):
+        array[places] = ends
+    return replace(expected, values=replace(values, lo=lo, hi=hi, nearest=nearest))
+
+
+def _infinite_slopes(case: Case, w: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return where the gradient for p = 2 is infinite in the last row, flat, and with which sign."""
+    x, y = _rows(case)
+    assert case.grad_output is not None
+    sign = np.copysign(np.inf, w * float(case.grad_output.reshape(-1)[-1]))
+    with np.errstate(invalid="ignore"):  # at the target itself
+        z = case.margin - x[-1, y[-1]] + x[-1]
+    at = np.flatnonzero(np.isinf(z) & (np.arange(len(z)) != y[-1]))
+    first = x.size - x.shape[1]
+    return first + np.append(at, y[-1]), np.append(np.full(len(at), sign), -sign)
 
 
 def _not_a_number(case: Case, part: str) -> Expected | None:
@@ -292,6 +316,19 @@ def _not_a_number(case: Case, part: str) -> Expected | None:
     lo[-classes:], hi[-classes:] = -np.inf, np.inf  # the row's own gradient has vectors of its own
     also = {k: frozenset({"nan"}) for k in range(size - classes, size)}
     return replace(expected, values=replace(values, lo=lo, hi=hi, also=also))
+
+
+def _single(value: float) -> Callable[[Case, str], Expected | None]:
+    """Put an infinity into the last row where there is one class: what is not compared with anything costs nothing."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        if case.input.shape[-1] != 1:
+            return None
+        x, _ = _rows(case)
+        x[-1] = value
+        return _as(_with(case, x), case, part)
+
+    return change
 
 
 def _unused_weight(value: float) -> Callable[[Case, str], Expected | None]:
@@ -367,6 +404,8 @@ EFFECTS = {
     "infinite-target": Effect(("SPECIAL-3", "SPECIAL-3"), _infinite_target),
     "infinite-loss": Effect(("SPECIAL-4", "SPECIAL-4"), _infinite_loss),
     "nan": Effect(("SPECIAL-7", "SPECIAL-7"), _not_a_number),
+    "single-infinite": Effect(("VALUE-7", "GRADIENT-3"), _single(np.inf)),
+    "single-minus-infinite": Effect(("VALUE-7", "GRADIENT-3"), _single(-np.inf)),
     "subnormal": Effect(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
     "large": Effect(("SPECIAL-6", "SPECIAL-6"), _largest),
     "unused-weight-nan": Effect(("WEIGHT-4", "WEIGHT-4"), _unused_weight(np.nan)),

@@ -16,7 +16,7 @@ import numpy as np
 
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import REDUCTIONS, Capabilities
-from multimargin_conformance.checks.contexts import chosen, valid
+from multimargin_conformance.checks.contexts import chosen, chosen_larger, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import every_other
 from multimargin_conformance.checks.single import TARGET_RANGE
@@ -28,9 +28,11 @@ from multimargin_reference.formats import DTYPES
 from multimargin_reference.rejection import rejecting_clause
 
 FIRST, MIDDLE, LAST = 0, 1, 2
+UNUSED = "-unused"  # how reasons end that are of the gradient alone
 CONTEXTS, STRIDED = "contexts", "strided"
-LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 40001))
+LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 70001))
 SHOWN = 4096  # logits of a call that a finding carries
+UNKNOWN = ("average", "", "MEAN", "sum ", "SUM", "None", "batchmean", "sum_over_batch_size")  # reductions of others too
 Change = Callable[[Case], Case]
 
 
@@ -38,11 +40,16 @@ def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a reason, kind of valid call, dtype and part."""
     for dtype, kind in product(scope.dtypes, VALID):
         for name, (clause, _) in REASONS.items():
-            parts = ("loss", "gradient") if clause in TARGET_RANGE and scope.gradient else ("loss",)
-            for part in parts:
+            for part in _parts(name, clause, scope):
                 made = Made(name, kind, dtype, scope.dtypes, scope.capabilities)
                 if made.calls:
                     yield _item(made, clause, part)
+
+
+def _parts(name: str, clause: str, scope: Scope) -> tuple[str, ...]:
+    if not scope.gradient or clause not in TARGET_RANGE:
+        return ("loss",)
+    return ("gradient",) if name.endswith(UNUSED) else ("loss", "gradient")
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,10 @@ def _in_contexts(dtype: str, dtypes: tuple[str, ...]) -> list[Case]:
     return [valid(context, dtype) for context in chosen(dtype, dtypes)]
 
 
+def _in_all_contexts(dtype: str, dtypes: tuple[str, ...]) -> list[Case]:
+    return _in_contexts(dtype, dtypes) + [valid(context, dtype) for context in chosen_larger(dtype, dtypes)]
+
+
 @cache
 def _large(dtype: str, _: tuple[str, ...]) -> list[Case]:
     """Return calls of many classes or rows with every reduction, with and without weights."""
@@ -115,10 +126,12 @@ def _large(dtype: str, _: tuple[str, ...]) -> list[Case]:
 @cache
 def _empty(dtype: str, _: tuple[str, ...]) -> list[Case]:
     """Return calls without rows."""
-    kind = DTYPES[dtype]
-    x, y, w = np.zeros((0, 3), kind), np.zeros(0, np.int64), np.ones(3, kind)
-    grads = {r: np.ones(0 if r == "none" else (), kind) for r in REDUCTIONS}
-    return [Case(x, y, 1, 1.0, weight, r, grads[r]) for r in REDUCTIONS for weight in (None, w)]
+    kind, found = DTYPES[dtype], []
+    for k, (reduction, weighted) in enumerate(product(REDUCTIONS, (False, True))):
+        x, weight = np.zeros((0, 3), kind), np.ones(3, kind) if weighted else None
+        grads = np.ones(0 if reduction == "none" else (), kind)
+        found.append(Case(x, np.zeros(0, np.int64), 1 + (k + k // 2) % 2, 1.0, weight, reduction, grads))
+    return found
 
 
 def _target(value: int | None, place: int, offset: int = 0) -> Change:
@@ -158,6 +171,16 @@ def _worthless(change: Change) -> Change:
     return lambda case: replace(change(case), weight=np.zeros(case.input.shape[-1], case.input.dtype))
 
 
+def _unused(change: Change) -> Change:
+    """Change a call whose grad_output is 0, so that the gradient is 0 whatever its targets stand for."""
+
+    def changed(case: Case) -> Case:
+        assert case.grad_output is not None
+        return replace(change(case), grad_output=np.zeros_like(case.grad_output))
+
+    return changed
+
+
 def _no_classes(case: Case) -> Case:
     weight = None if case.weight is None else case.weight[:0]
     return replace(case, input=case.input[..., :0], target=np.zeros_like(case.target), weight=weight)
@@ -165,7 +188,7 @@ def _no_classes(case: Case) -> Case:
 
 REASONS: dict[str, tuple[str, Change]] = {
     **{f"p={p}": ("REJECT-1", _option(p=p)) for p in (0, 3, -1, 1.5, 1.99, 2.5)},
-    **{f"reduction-{k}": ("REJECT-2", _option(reduction=r)) for k, r in enumerate(("average", "", "MEAN", "sum "))},
+    **{f"reduction-{k}": ("REJECT-2", _option(reduction=r)) for k, r in enumerate(UNKNOWN)},
     "target-negative-first": ("REJECT-3", _target(-1, FIRST)),
     "target-negative-middle": ("REJECT-3", _target(-1, MIDDLE)),
     "target-negative-last": ("REJECT-3", _target(-1, LAST)),
@@ -177,6 +200,8 @@ REASONS: dict[str, tuple[str, Change]] = {
     "target-past-classes": ("REJECT-4", _target(1, LAST, 1)),
     "target-negative-worthless": ("REJECT-3", _worthless(_target(-1, LAST))),
     "target-classes-worthless": ("REJECT-4", _worthless(_target(0, LAST, 1))),
+    f"target-negative{UNUSED}": ("REJECT-3", _unused(_target(-1, LAST))),
+    f"target-classes{UNUSED}": ("REJECT-4", _unused(_target(0, FIRST, 1))),
     "target-wraps-at-8-bits": ("REJECT-5", _target(None, FIRST, 2**8)),
     "target-wraps-at-16-bits": ("REJECT-5", _target(None, LAST, 2**16)),
     "target-wraps-at-32-bits": ("REJECT-5", _target(None, FIRST, 2**32)),
@@ -193,13 +218,17 @@ REASONS: dict[str, tuple[str, Change]] = {
     "targets-scalar": ("REJECT-7", _targets(lambda y, _: np.resize(y, ()))),
     "targets-float32": ("REJECT-8", _targets(lambda y, _: y.astype(np.float32))),
     "targets-float64": ("REJECT-8", _targets(lambda y, _: y.astype(np.float64))),
+    "targets-float16": ("REJECT-8", _targets(lambda y, _: y.astype(np.float16))),
+    "targets-bfloat16": ("REJECT-8", _targets(lambda y, _: y.astype(DTYPES["bfloat16"]))),
     "weight-longer": ("REJECT-9", _weight(lambda c: (c + 1,))),
     "weight-shorter": ("REJECT-9", _weight(lambda c: (c - 1,))),
     "weight-twice": ("REJECT-9", _weight(lambda c: (2 * c,))),
+    "weight-two-shorter": ("REJECT-9", _weight(lambda c: (max(0, c - 2),))),
     "weight-single": ("REJECT-9", _weight(lambda _: (1,))),
     "weight-empty": ("REJECT-9", _weight(lambda _: (0,))),
     "weight-row": ("REJECT-10", _weight(lambda c: (1, c))),
     "weight-column": ("REJECT-10", _weight(lambda c: (c, 1))),
+    "weight-square": ("REJECT-10", _weight(lambda c: (c, min(c, 64)))),
     "weight-with-two-more-axes": ("REJECT-10", _weight(lambda c: (1, 1, c))),
     "weight-scalar": ("REJECT-10", _weight(lambda _: ())),
     "no-classes": ("REJECT-11", _no_classes),
@@ -213,7 +242,7 @@ REASONS: dict[str, tuple[str, Change]] = {
     "input-with-a-middle-axis": ("REJECT-12", _input(lambda x: x[:, None] if x.ndim == 2 else x[:, None, None])),
 }
 VALID: dict[str, Callable[[str, tuple[str, ...]], list[Case]]] = {
-    CONTEXTS: _in_contexts,
+    CONTEXTS: _in_all_contexts,
     STRIDED: _in_contexts,
     "large": _large,
     "empty": _empty,
