@@ -32,7 +32,7 @@ UNUSED = "-unused"  # how reasons end that are of the gradient alone
 CONTEXTS, STRIDED = "contexts", "strided"
 LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 70001))
 SHOWN = 4096  # logits of a call that a finding carries
-UNKNOWN = ("average", "", "MEAN", "sum ", "SUM", "None", "batchmean", "sum_over_batch_size")  # reductions of others too
+UNKNOWN = ("average", "", "MEAN", "sum ", "SUM", "NONE", "None", "batchmean", "sum_over_batch_size")  # some are others'
 Change = Callable[[Case], Case]
 
 

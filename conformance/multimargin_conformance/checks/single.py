@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from multimargin_conformance.calling import Arrays
 from multimargin_conformance.checks.empty import rounds
 from multimargin_conformance.checks.item import Scope
 from multimargin_conformance.judge import Finding, judge, judge_rejection, passes_surely
@@ -18,20 +19,23 @@ from multimargin_reference.rejection import meaning, rejecting_clause
 TARGET_RANGE = ("REJECT-3", "REJECT-4", "REJECT-5")
 
 
-def judge_call(session: Session, case: Case, part: str, scope: Scope) -> Finding | None:
+def judge_call(session: Session, case: Case, part: str, scope: Scope, given: Arrays | None = None) -> Finding | None:
     """Make one call and judge its loss or gradient ("loss" or "gradient"); None when it is legal.
 
-    A call of unusual types (DTYPE-4) may be rejected, or means what the usual call means.
+    A call of unusual types (DTYPE-4) may be rejected, or means what the usual call means. given: arrays that are handed
+    over in place of the call's own.
     """
     usual = meaning(case)
-    findings = (_judged(session, case, usual, part, scope) for _ in rounds(session, usual, part))
+    findings = (_judged(session, case, usual, part, scope, given or {}) for _ in rounds(session, usual, part))
     return next((finding for finding in findings if finding), None)
 
 
-def _judged(session: Session, case: Case, usual: Case, part: str, scope: Scope) -> Finding | None:
+def _judged(
+    session: Session, case: Case, usual: Case, part: str, scope: Scope, given: Arrays
+) -> Finding | None:
     if clause := rejecting_clause(usual):
         return judge_refused(session, case, part, clause)
-    observation = session.function(part)(case)
+    observation = session.function(part)(case, **given)
     if usual.id != case.id and isinstance(observation.outcome, Raised):
         return None
     if not scope.widened and passes_surely(part, observation, usual, flush=scope.flush):
