@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -135,7 +135,7 @@ class InProcess:
             with np.errstate(all="ignore"):  # the caller's settings do not reach a new thread
                 for step in range(rounds * len(calls) // threads):
                     place = (step + offset * len(calls) // threads) % len(calls)
-                    seen[place].append(self.call(Call(calls[place].part, calls[place].case)))
+                    seen[place].append(self.call(replace(calls[place])))  # with arrays of its own
 
         with _switching_often(), ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(threads)))

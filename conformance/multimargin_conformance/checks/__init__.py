@@ -20,6 +20,7 @@ from multimargin_conformance.checks import (
     properties,
     purity,
     rejections,
+    rewritten,
     sizes,
     threads,
     vectors,
@@ -43,6 +44,7 @@ OPERATOR = (
     properties,
     purity,
     caches,
+    rewritten,
     threads,
 )
 

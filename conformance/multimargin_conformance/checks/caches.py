@@ -24,6 +24,7 @@ from multimargin_reference.formats import DTYPES, HALVES
 from multimargin_reference.grid_enclosure import grid_values
 
 LONG = 1200  # NumPy prints an array of more than 1000 elements without its middle
+FAR = 5003  # classes, so that the middle is past the first kilobytes, and the array longer than a sample
 MIDDLE = 601  # odd, and no multiple of any stride that samples are taken with
 CLAUSES = {"PURITY-3": ["pairs of calls that a careless key takes for one"]}
 Pair = tuple[Case, Case]
@@ -86,13 +87,14 @@ def _margins(dtype: Any) -> Pair:
     return _small(dtype, margin=-1.0), _small(dtype, margin=-2.0)
 
 
-def _wide(dtype: Any) -> Case:
-    """Two rows of which few classes are active: what is far from the ends must count all the same."""
-    x = np.full((2, LONG), -8.0, dtype)
+def _wide(dtype: Any, rows: int = 2, classes: int = LONG) -> Case:
+    """Rows of which few classes are active: what is far from the ends must count all the same."""
+    x = np.full((rows, classes), -8.0, dtype)
     x[:, 1] = 1.5
-    x[[0, 1], [0, MIDDLE]] = 2.0
-    weight = np.ones(LONG, dtype)
-    return Case(x, np.array([0, MIDDLE]), p=1, weight=weight, reduction="none", grad_output=np.ones(2, dtype))
+    x[np.arange(rows), np.resize([0, MIDDLE], rows)] = 2.0
+    weight = np.ones(classes, dtype)
+    y, grads = np.resize([0, MIDDLE], rows), np.ones(rows, dtype)
+    return Case(x, y, p=1, weight=weight, reduction="none", grad_output=grads)
 
 
 def _tall(dtype: Any) -> Case:
@@ -128,6 +130,10 @@ def _batch_of_one(dtype: Any) -> Pair:
 PAIRS: dict[str, Callable[[Any], Pair]] = {
     "margins of one hash": _margins,
     "a logit in the middle": lambda dtype: (_wide(dtype), _with(_wide(dtype), "input", (0, MIDDLE), 4.0)),
+    "a logit far inside": lambda dtype: (
+        _wide(dtype, 4, FAR),
+        _with(_wide(dtype, 4, FAR), "input", (2, FAR - MIDDLE), 4.0),
+    ),
     "a weight in the middle": lambda dtype: (_wide(dtype), _with(_wide(dtype), "weight", MIDDLE, 2.0)),
     "a target in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "target", MIDDLE, 1)),
     "a grad_output in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "grad_output", MIDDLE, -2.0)),

@@ -121,6 +121,12 @@ def _smallest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]
     return [replace(case, grad_output=least)]
 
 
+def _subnormal_margin(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Equal logits and a margin that is subnormal: z is the margin, which is not 0."""
+    weight = [2.0, 1.0] if weighted else None
+    return [_case(fmt, np.zeros((2, 2)), [0, 1], p, reduction, weight, 2.0**9 * float(fmt.eta))] if p == 1 else []
+
+
 def _both_infinities(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     """Rows of infinite loss whose weights have opposite signs: their sum is NaN, in either order."""
     x, y = np.array([[0, np.inf, 1, 0], [np.inf, 0, 1, 0], [0, 0.5, 0.25, 1]]), np.array([0, 1, 2])
@@ -157,6 +163,7 @@ EDGES = {
     "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
     "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
     "smallest-gradient": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
+    "subnormal-margin": Edge(("SPECIAL-5", "SPECIAL-5"), _subnormal_margin, flushed=True),
     "both-infinities": Edge(("SPECIAL-2", "SPECIAL-2"), _both_infinities),
     "summands": Edge(("VALUE-9", "GRADIENT-11"), _summands),
     "many-ties": Edge(("VALUE-3", "GRADIENT-4"), _ties),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -20,8 +21,13 @@ from multimargin_vectors.draft import uniform
 
 HELD = 540  # results, of a part and dtype; most are single numbers: a ring, a pool or a slab of 300 shows
 SHAPES = ((130, 61), (300,))  # more than a block of rows, of classes, and no batch
+BLOCKS = ((300, 60), (2, 5000))  # several blocks of rows, of classes: sums that threads share
+LARGE = ((300, 260), (70_001, 2), (3, 2100))  # results with memory of their own
 STEPS = (1, 5, 7)  # of the rounds, in which every call is made once: prime to how many calls there are
-CLAUSES = {"PURITY-2": ["every option again and again"], "PURITY-4": ["hundreds of results held"]}
+CLAUSES = {
+    "PURITY-2": ["every option again and again"],
+    "PURITY-4": ["hundreds of results held", "large results held"],
+}
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -32,12 +38,15 @@ def items(scope: Scope) -> Iterator[Item]:
             varied = [case for case in _varied(dtype) if not scope.capabilities.leaves_out(case)]
             if small:
                 yield _item("PURITY-4", dtype, part, "held-by-hundreds", small)
+            large = [case for case in _large(dtype) if not scope.capabilities.leaves_out(case)]
+            if large:
+                yield _item("PURITY-4", dtype, part, "held-large", large)
             if varied and "run-to-run-variation" not in scope.capabilities.permissions:
                 yield _item("PURITY-2", dtype, part, "every-option-again", varied)
 
 
 def _item(clause: str, dtype: str, part: str, name: str, cases: list[Case]) -> Item:
-    test = {"PURITY-2": _repeated, "PURITY-4": _held}[clause]
+    test = {"every-option-again": _repeated, "held-by-hundreds": _held, "held-large": _held_large}[name]
 
     def run(session: Session) -> Result:
         return result_of(test(session, part, cases))
@@ -55,6 +64,18 @@ def _held(session: Session, part: str, cases: list[Case]) -> Finding | None:
         if _bits(session.caller.now(seen)) != before:
             message = f"{part} of call {k + 1} of {HELD} changed in a later call, but should be left as it is"
             return Finding(message, {"part": part}, case=cases[k % len(cases)])
+    return None
+
+
+def _held_large(session: Session, part: str, cases: list[Case]) -> Finding | None:
+    session.needs("held")
+    for case in cases:
+        first = session.kept(part, case)
+        before = _bits(first)
+        session.function(part)(replace(case, input=case.input[::-1].copy(), margin=case.margin + 1))
+        if _bits(session.caller.now(first)) != before:
+            size = "x".join(str(n) for n in case.input.shape)
+            return Finding(f"{part} of a {size} call changed in a later call, but should be left as it is", {"part": part})
     return None
 
 
@@ -82,10 +103,23 @@ def _bits(seen: Observation) -> bytes:
 def _varied(dtype: str) -> tuple[Case, ...]:
     """Return calls of many digits with every power, reduction and choice of weights: every order rounds."""
     kind, found = DTYPES[dtype], []
-    for k, (shape, p, reduction, weighted) in enumerate(product(SHAPES, (1, 2), REDUCTIONS, (False, True))):
+    options = list(product(SHAPES, (1, 2), REDUCTIONS, (False, True)))
+    options += [(shape, p, r, p == 1) for shape, p, r in product(BLOCKS, (1, 2), REDUCTIONS)]
+    for k, (shape, p, reduction, weighted) in enumerate(options):
         x = uniform(400 + k, shape).astype(kind)
         y = (np.arange(int(np.prod(shape[:-1]))) * 7 % shape[-1]).reshape(shape[:-1])
         weight = uniform(500 + k, shape[-1:], 0.5, 2.0).astype(kind) if weighted else None
         grads = uniform(600 + k, shape[:-1] if reduction == "none" else (), 0.5, 2.0).astype(kind)
         found.append(Case(x, y, p, 1.0, weight, reduction, grads))
+    return tuple(found)
+
+
+@cache
+def _large(dtype: str) -> tuple[Case, ...]:
+    """Return calls whose loss or gradient is large."""
+    kind, found = DTYPES[dtype], []
+    for k, shape in enumerate(LARGE):
+        x = np.resize(uniform(700 + k, (1009,)), shape).astype(kind)
+        grads = np.ones(shape[0], kind)
+        found.append(Case(x, np.arange(shape[0]) % shape[1], 1 + k % 2, 1.0, None, "none", grads))
     return tuple(found)

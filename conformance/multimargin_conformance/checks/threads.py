@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from multimargin_conformance import calling
+from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.layouts import every_other
 from multimargin_conformance.checks.purity import chosen, expected_part
 from multimargin_conformance.checks.sizes import call as planned_call
 from multimargin_conformance.checks.sizes import expectation as plan_values
@@ -19,6 +21,7 @@ from multimargin_reference.expectation import Enclosures
 
 THREADS = 4
 ROUNDS = 8
+MANY_ROWS = (100, 10)  # likewise, whose arrays are views with gaps: a copy that is packed must be the call's own
 ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
 SINGLE = (1025,)  # likewise, without a batch
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
@@ -31,6 +34,7 @@ class Call:
     case: Case
     expected: Enclosures
     name: str
+    given: Arrays = field(default_factory=dict)
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -42,6 +46,8 @@ def items(scope: Scope) -> Iterator[Item]:
             for name, calls in (("threads", mixed), ("threads-one-shape", alike), ("threads-no-batch", single)):
                 if calls:
                     yield _item(dtype, part, name, calls)
+            if strided := [_with_gaps(call, part) for call in _of_shape(MANY_ROWS, dtype, scope, part)]:
+                yield _item(dtype, part, "threads-strided", strided)
 
 
 def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope, part: str) -> list[Call]:
@@ -52,10 +58,17 @@ def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope, part: str) -> li
     ]
 
 
+def _with_gaps(call: Call, part: str) -> Call:
+    arrays = {name: getattr(call.case, name) for name in ARGUMENTS[part]}
+    return replace(call, given={name: every_other(array) for name, array in arrays.items() if array is not None})
+
+
 def _item(dtype: str, part: str, name: str, calls: list[Call]) -> Item:
     def run(session: Session) -> Result:
         session.needs("threads")
-        seen = session.caller.threads([calling.Call(part, c.case) for c in calls], THREADS, ROUNDS)
+        if any(call.given for call in calls):
+            session.needs("layouts")
+        seen = session.caller.threads([calling.Call(part, c.case, c.given) for c in calls], THREADS, ROUNDS)
         return result_of(_first_finding(calls, seen, part))
 
     return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run, kind="threads")

@@ -1,0 +1,169 @@
+"""PURITY-3 right after another call: the same arrays with new contents, and a gradient after the loss of the same arrays.
+
+Nothing is called in between, so that whatever a backend keeps of its last call is still there: by the identity of an
+array, by its address, or in what forward leaves for backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from multimargin_conformance.calling import ARGUMENTS, Arrays
+from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.checks.contexts import contexts, valid
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.layouts import every_other
+from multimargin_conformance.checks.single import part_of
+from multimargin_conformance.isolation.launch import ON_THE_HOST
+from multimargin_conformance.judge import Finding, judge, judge_rejection
+from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.exact_values import legal_values
+from multimargin_reference.expectation import Values
+
+SHAPES = ((2, 2), (4, 4), (2, 16))
+CLAUSES = {"PURITY-3": ["rewritten arrays", "a gradient after a loss"], "REJECT-3": ["a target rewritten to -1"]}
+Change = Callable[[Case], Case]
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a dtype, part and layout, and one a dtype for gradients that follow losses."""
+    for dtype in scope.dtypes:
+        cases = [case for case in _cases(dtype) if not scope.capabilities.leaves_out(case)]
+        if not cases:
+            continue
+        for part in ("loss", "gradient") if scope.gradient else ("loss",):
+            for name, layout in LAYOUTS.items():
+                yield _rewritten(dtype, part, name, layout, cases)
+            yield _invalid(dtype, part, cases)
+        if scope.gradient:
+            yield _after_loss(dtype, cases, scope.capabilities)
+
+
+@cache
+def _cases(dtype: str) -> tuple[Case, ...]:
+    return tuple(valid(c, dtype) for c in contexts() if c.shape in SHAPES and c.weighted)
+
+
+def _given(case: Case, part: str, layout: Callable[[Any], Any]) -> Arrays:
+    arrays = {name: getattr(case, name) for name in ARGUMENTS[part]}
+    return {name: layout(array) for name, array in arrays.items() if array is not None}
+
+
+def _rewritten(dtype: str, part: str, name: str, layout: Callable[[Any], Any], cases: list[Case]) -> Item:
+    def run(session: Session) -> Result:
+        if name != PLAIN:
+            session.needs("layouts")
+        for case in cases:
+            for argument in ARGUMENTS[part]:
+                arrays = _given(case, part, layout)
+                session.function(part)(case, **arrays)
+                changed = CONTENTS[argument](case)
+                arrays[argument][...] = getattr(changed, argument)  # type: ignore[index]
+                observation = session.function(part)(changed, **arrays)
+                why = f"the call before had the same arrays, with another {argument} in it"
+                if finding := judge(part, observation, part_of(_expectation(changed), part), why):
+                    return result_of(replace(finding, case=changed))
+        return PASS
+
+    return Item(f"PURITY-3/{dtype}/rewritten-{name}/{part}", "PURITY-3", dtype, part, run, kind="rewritten")
+
+
+def _invalid(dtype: str, part: str, cases: list[Case]) -> Item:
+    """A target that was valid a call ago is not any more."""
+
+    def run(session: Session) -> Result:
+        if session.subject.device not in ON_THE_HOST:
+            return Result("skip", reason="on a device each of these calls would need a process of its own")
+        for case in cases:
+            arrays = _given(case, part, np.array)
+            session.function(part)(case, **arrays)
+            target = case.target.copy()
+            target[-1] = -1
+            arrays["target"][...] = target  # type: ignore[index]
+            changed = replace(case, target=target)
+            if finding := judge_rejection(session.function(part)(changed, **arrays), "REJECT-3"):
+                return result_of(replace(finding, case=changed))
+        return PASS
+
+    return Item(f"REJECT-3/{dtype}/rewritten-target/{part}", "REJECT-3", dtype, part, run, kind="rewritten")
+
+
+def _after_loss(dtype: str, cases: list[Case], capabilities: Capabilities) -> Item:
+    """The gradient of a call is that of its own arguments, though the loss just made had the same input."""
+
+    def run(session: Session) -> Result:
+        for case in cases:
+            for name, change in OPTIONS.items():
+                changed = change(case)
+                if capabilities.leaves_out(changed):
+                    continue
+                arrays = _given(case, "gradient", np.array)
+                session.forward(case, **{key: array for key, array in arrays.items() if key != "grad_output"})
+                later = _given(changed, "gradient", np.array) | {"input": arrays["input"]}
+                if name == "input":
+                    arrays["input"][...] = changed.input  # type: ignore[index]
+                observation = session.backward(changed, **later)
+                expected = part_of(_expectation(changed), "gradient")
+                why = f"the loss before had the same input array, and another {name}"
+                if finding := judge("gradient", observation, expected, why):
+                    return result_of(Finding(finding.message, finding.evidence, finding.clause, changed))
+        return PASS
+
+    id_ = f"PURITY-3/{dtype}/gradient-after-loss/gradient"
+    return Item(id_, "PURITY-3", dtype, "gradient", run, kind="rewritten")
+
+
+def _expectation(case: Case) -> Values:
+    return _kept(case.id, case.dtype) or _keep(case)
+
+
+_EXPECTED: dict[tuple[str, str], Values] = {}
+
+
+def _kept(case_id: str, dtype: str) -> Values | None:
+    return _EXPECTED.get((case_id, dtype))
+
+
+def _keep(case: Case) -> Values:
+    return _EXPECTED.setdefault((case.id, case.dtype), legal_values(case))
+
+
+def _reversed(case: Case) -> Case:
+    return replace(case, input=np.ascontiguousarray(case.input[:, ::-1]))
+
+
+def _doubled(case: Case) -> Case:
+    assert case.weight is not None
+    return replace(case, weight=case.weight * 2)
+
+
+def _other_factor(case: Case) -> Case:
+    assert case.grad_output is not None
+    return replace(case, grad_output=np.asarray(case.grad_output * -2, case.input.dtype))
+
+
+def _next_targets(case: Case) -> Case:
+    return replace(case, target=(case.target + 1) % case.input.shape[-1])
+
+
+PLAIN = "plain"
+LAYOUTS: dict[str, Callable[[Any], Any]] = {PLAIN: np.array, "with-gaps": every_other}
+CONTENTS: dict[str, Change] = {
+    "input": _reversed,
+    "target": _next_targets,
+    "weight": _doubled,
+    "grad_output": _other_factor,
+}
+OPTIONS: dict[str, Change] = {
+    "p": lambda case: replace(case, p=3 - case.p),
+    "margin": lambda case: replace(case, margin=case.margin + 1.0),
+    "input": _reversed,
+    "target": _next_targets,
+    "weight": _doubled,
+}
