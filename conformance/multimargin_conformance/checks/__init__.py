@@ -23,6 +23,7 @@ from multimargin_conformance.checks import (
     rewritten,
     sizes,
     threads,
+    unusual,
     vectors,
 )
 from multimargin_conformance.checks.item import Item, Scope
@@ -32,6 +33,7 @@ OPERATOR = (
     vectors,
     empty,
     arguments,
+    unusual,
     rejections,
     effects,
     sizes,

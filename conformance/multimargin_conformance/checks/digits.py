@@ -125,7 +125,7 @@ def call(plan: Plan) -> Case:
     k, dtype, classes = STREAM + 10 * plan.number, DTYPES[plan.dtype], plan.shape[-1]
     rows = plan.shape[0] if len(plan.shape) == 2 else 1
     y = integers(k, rows, classes)
-    y[-1] = classes - 1
+    y[0] = classes - 1
     x = _logits(k, rows, classes, y)
     weight = uniform(k + 3, (classes,), 0.5, 2.0).astype(dtype) if plan.weighted else None
     reduction = REDUCTIONS[(plan.number // 4 + plan.number) % len(REDUCTIONS)]

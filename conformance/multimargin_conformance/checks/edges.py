@@ -22,12 +22,12 @@ from multimargin_conformance.judge import judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
-from multimargin_reference.expectation import Values
+from multimargin_reference.expectation import Values, expected_values
 from multimargin_reference.formats import DTYPES, FORMATS, Format
 
 OPTIONS = tuple(product((1, 2), REDUCTIONS, (False, True)))
 SUMMANDS = 14  # classes
-MANY = (512, 4096)  # classes; powers of two, so that results are exact
+MANY = (512, 4096, 8192)  # classes; powers of two, so that results are exact
 STEP = 1.5  # units of roundoff: more than half a last place of 1.5, less than one and a half
 Make = Callable[[Format, int, str, bool], list[Case]]
 
@@ -48,13 +48,13 @@ def items(scope: Scope) -> Iterator[Item]:
         if cases and not (edge.flushed and scope.flush):
             for part, clause in zip(("loss", "gradient"), edge.clauses, strict=True):
                 if part == "loss" or scope.gradient:
-                    yield _item(name, dtype, part, clause, cases)
+                    yield _item(name, dtype, part, clause, cases, scope.flush)
 
 
-def _item(name: str, dtype: str, part: str, clause: str, cases: list[Case]) -> Item:
+def _item(name: str, dtype: str, part: str, clause: str, cases: list[Case], flush: bool) -> Item:
     def run(session: Session) -> Result:
         for case in cases:
-            expected = part_of(expectation(case.id, name, dtype), part)
+            expected = part_of(expectation(case.id, name, dtype, flush), part)
             if finding := judge(part, session.function(part)(case), expected, name):
                 return result_of(replace(finding, case=case))
         return PASS
@@ -63,7 +63,7 @@ def _item(name: str, dtype: str, part: str, clause: str, cases: list[Case]) -> I
         return [(case, {}) for case in cases]
 
     def prepare() -> object:
-        return [expectation(case.id, name, dtype) for case in cases]
+        return [expectation(case.id, name, dtype, flush) for case in cases]
 
     id_ = f"{clause}/{dtype}/edge-{name}/{part}"
     return Item(id_, clause, dtype, part, run, kind="edges", calls=planned, prepare=prepare)
@@ -77,9 +77,10 @@ def calls(name: str, dtype: str) -> tuple[Case, ...]:
 
 
 @cache
-def expectation(case_id: str, name: str, dtype: str) -> Values:
-    """Return what is legal for one of the calls."""
-    return legal_values(next(case for case in calls(name, dtype) if case.id == case_id))
+def expectation(case_id: str, name: str, dtype: str, flush: bool) -> Values:
+    """Return what is legal for one of the calls. flush: with the permission to flush subnormals."""
+    case = next(case for case in calls(name, dtype) if case.id == case_id)
+    return expected_values(case, flush=True) if flush else legal_values(case)
 
 
 def _case(fmt: Format, x: Any, y: Any, p: int, reduction: str, weight: Any, margin: float = 1.0) -> Case:
@@ -101,10 +102,11 @@ def _last_bit(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]
 
 
 def _largest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
-    """One term of three quarters of the largest number: twice, or sixteen times, as much overflows."""
+    """One term of three quarters of the largest number, whose product with a count overflows."""
     size = (0.75 * float(fmt.largest)) ** (1 / p)
     found = []
-    for classes in (2, 16):
+    many = (2048,) if fmt.precision > 11 and not weighted and reduction != "none" else ()
+    for classes in (2, 16, *many):
         x = np.full((1, classes), -1.0)
         x[0, [0, -1]] = 0.0, size
         found.append(_case(fmt, x, [0], p, reduction, np.ones(classes) if weighted else None, 0.0))
@@ -119,6 +121,14 @@ def _smallest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]
     assert case.grad_output is not None
     least = (case.grad_output.astype(np.float64) * (tiny if p == 1 else 0.25)).astype(case.input.dtype)
     return [replace(case, grad_output=least)]
+
+
+def _smallest_of_five(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Differences so small that losses are subnormal, of a number of classes that no vector divides."""
+    tiny, weight = float(fmt.smallest_normal), [0.5, 2.0, 1.0, 1.0, 2.0] if weighted else None
+    if p == 2 or fmt.precision <= 11:
+        return []
+    return [_case(fmt, np.array([[0, 2, 1, -1, 3], [3, 0, -4, 1, 2]]) * 0.25 * tiny, [0, 1], p, reduction, weight, 0.0)]
 
 
 def _subnormal_margin(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
@@ -163,6 +173,7 @@ EDGES = {
     "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
     "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
     "smallest-gradient": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
+    "smallest-of-five": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest_of_five, flushed=True),
     "subnormal-margin": Edge(("SPECIAL-5", "SPECIAL-5"), _subnormal_margin, flushed=True),
     "both-infinities": Edge(("SPECIAL-2", "SPECIAL-2"), _both_infinities),
     "summands": Edge(("VALUE-9", "GRADIENT-11"), _summands),

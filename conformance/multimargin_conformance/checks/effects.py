@@ -335,9 +335,14 @@ def _unused_weight(value: float) -> Callable[[Case, str], Expected | None]:
     """Put a value at the weight of a class that is no row's target."""
 
     def change(case: Case, part: str) -> Expected | None:
-        unused = np.setdiff1d(np.arange(case.input.shape[-1]), np.atleast_1d(case.target))
-        if case.weight is None or not unused.size:
+        classes = case.input.shape[-1]
+        if case.weight is None or classes < 2:
             return None
+        unused = np.setdiff1d(np.arange(classes), np.atleast_1d(case.target))
+        if not unused.size:
+            case = replace(case, target=case.target % (classes - 1))
+            unused = np.array([classes - 1])
+        assert case.weight is not None
         weight = case.weight.copy()
         weight[unused[-1]] = value
         return _as(replace(case, weight=weight), case, part)

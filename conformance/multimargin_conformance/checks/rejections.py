@@ -31,6 +31,7 @@ FIRST, MIDDLE, LAST = 0, 1, 2
 UNUSED = "-unused"  # how reasons end that are of the gradient alone
 CONTEXTS, STRIDED = "contexts", "strided"
 LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 70001))
+LONG = 10_000  # logits; beyond, only the targets' values are put to the test
 SHOWN = 4096  # logits of a call that a finding carries
 UNKNOWN = ("average", "", "MEAN", "sum ", "SUM", "NONE", "None", "batchmean", "sum_over_batch_size")  # some are others'
 Change = Callable[[Case], Case]
@@ -78,7 +79,8 @@ class Made:
 @cache
 def _calls(made: Made) -> list[Case]:
     clause, change = REASONS[made.name]
-    cases = (change(case) for case in VALID[made.kind](made.dtype, made.dtypes))
+    valid_cases = VALID[made.kind](made.dtype, made.dtypes)
+    cases = (change(case) for case in valid_cases if case.input.size <= LONG or clause in TARGET_RANGE)
     return [case for case in cases if rejecting_clause(case) == clause and not made.capabilities.leaves_out(case)]
 
 
@@ -128,7 +130,8 @@ def _empty(dtype: str, _: tuple[str, ...]) -> list[Case]:
     """Return calls without rows."""
     kind, found = DTYPES[dtype], []
     for k, (reduction, weighted) in enumerate(product(REDUCTIONS, (False, True))):
-        x, weight = np.zeros((0, 3), kind), np.ones(3, kind) if weighted else None
+        classes = (3, 1)[k // 3]
+        x, weight = np.zeros((0, classes), kind), np.ones(classes, kind) if weighted else None
         grads = np.ones(0 if reduction == "none" else (), kind)
         found.append(Case(x, np.zeros(0, np.int64), 1 + (k + k // 2) % 2, 1.0, weight, reduction, grads))
     return found

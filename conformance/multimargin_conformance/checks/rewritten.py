@@ -1,4 +1,4 @@
-"""PURITY-3 right after another call: the same arrays with new contents, and a gradient after the loss of the same arrays.
+"""PURITY-3 right after another call: the same arrays with new contents, and a gradient after a loss of the same arrays.
 
 Nothing is called in between, so that whatever a backend keeps of its last call is still there: by the identity of an
 array, by its address, or in what forward leaves for backward.
@@ -29,6 +29,7 @@ from multimargin_reference.expectation import Values
 SHAPES = ((2, 2), (4, 4), (2, 16))
 CLAUSES = {"PURITY-3": ["rewritten arrays", "a gradient after a loss"], "REJECT-3": ["a target rewritten to -1"]}
 Change = Callable[[Case], Case]
+_KNOWN: dict[str, Values] = {}
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -120,18 +121,10 @@ def _after_loss(dtype: str, cases: list[Case], capabilities: Capabilities) -> It
 
 
 def _expectation(case: Case) -> Values:
-    return _kept(case.id, case.dtype) or _keep(case)
-
-
-_EXPECTED: dict[tuple[str, str], Values] = {}
-
-
-def _kept(case_id: str, dtype: str) -> Values | None:
-    return _EXPECTED.get((case_id, dtype))
-
-
-def _keep(case: Case) -> Values:
-    return _EXPECTED.setdefault((case.id, case.dtype), legal_values(case))
+    """Return what is legal for a call, made once a process."""
+    if case.id not in _KNOWN:
+        _KNOWN[case.id] = legal_values(case)
+    return _KNOWN[case.id]
 
 
 def _reversed(case: Case) -> Case:

@@ -30,9 +30,7 @@ def judge_call(session: Session, case: Case, part: str, scope: Scope, given: Arr
     return next((finding for finding in findings if finding), None)
 
 
-def _judged(
-    session: Session, case: Case, usual: Case, part: str, scope: Scope, given: Arrays
-) -> Finding | None:
+def _judged(session: Session, case: Case, usual: Case, part: str, scope: Scope, given: Arrays) -> Finding | None:
     if clause := rejecting_clause(usual):
         return judge_refused(session, case, part, clause)
     observation = session.function(part)(case, **given)

@@ -40,8 +40,8 @@ LARGE = (
     (3001, 4),
     (200, 3),
     (260, 800),
-    (260, 801),
-)  # both sizes past 99, and more than 2**18 logits
+    (513, 521),
+)  # both sizes past 99, past 512, and more than 2**18 logits
 REDUCTIONS = ("none", "mean", "sum")
 MARGINS = (1.0, 0.5, 2.0, -0.75, 8.0, 0.0, -8.0)
 GRADS = ((1.0,), (-2.0,), (0.5, -1.0, 4.0), (-0.25, 65536.0, 1.0, -4.0, 2.0), (2.0**-30, -1.0, 0.0))

@@ -21,6 +21,7 @@ from multimargin_reference.expectation import Enclosures
 
 THREADS = 4
 ROUNDS = 8
+FEW = 4  # calls of many rows
 MANY_ROWS = (100, 10)  # likewise, whose arrays are views with gaps: a copy that is packed must be the call's own
 ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
 SINGLE = (1025,)  # likewise, without a batch
@@ -46,7 +47,7 @@ def items(scope: Scope) -> Iterator[Item]:
             for name, calls in (("threads", mixed), ("threads-one-shape", alike), ("threads-no-batch", single)):
                 if calls:
                     yield _item(dtype, part, name, calls)
-            if strided := [_with_gaps(call, part) for call in _of_shape(MANY_ROWS, dtype, scope, part)]:
+            if strided := [_with_gaps(call, part) for call in _of_shape(MANY_ROWS, dtype, scope, part)[:FEW]]:
                 yield _item(dtype, part, "threads-strided", strided)
 
 

@@ -83,7 +83,8 @@ CLAUSES = (
         "target rank",
         "MUST",
         "core",
-        "A target of two or more dimensions MUST be rejected with an error, also where its number of elements is N.",
+        """A target of two or more dimensions MUST be rejected with an error, also where its number of elements is N; so
+        MUST a 0-d target beside input (N, C) with N other than 1.""",
         """
         >>> loss([[0, 1], [1, 0]], [[0], [0]])
         rejected: target.shape=(2, 1), but should be (2,) for input.shape=(2, 2)
