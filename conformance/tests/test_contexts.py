@@ -38,7 +38,7 @@ def test_every_pair_and_most_triples_of_options_meet(count: int) -> None:
 
 
 def test_two_dtypes_have_shape_reduction_weights_and_power_in_full() -> None:
-    both = [c for dtype in TRAINING.dtypes for c in turned(dtype, TRAINING.dtypes)]
+    both = [c for dtype in TRAINING.dtypes for c in turned(dtype, TRAINING.dtypes) if c.shape in SHAPES]
     assert len({(c.shape, c.reduction, c.weighted, c.p) for c in both}) == 9 * 3 * 2 * 2
 
 

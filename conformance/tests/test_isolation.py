@@ -26,7 +26,7 @@ from multimargin_reports import Report
 from multimargin_vectors import by_id
 
 ADAPTER = Path(__file__).parent / "adapters" / "faulty.py"
-SOME = {"profile": "core", "dtypes": ["float64"], "select": "VALUE-[127]/float64/[0-9a-f]*[0-9a-f]/loss"}
+SOME = {"profile": "core", "dtypes": ["float64"], "select": f"VALUE-[127]/float64/{'[0-9a-f]' * 16}/loss"}
 QUICK = Limits(timeout=1.0, start_timeout=30.0, memory=512 << 20)
 MARK = "MULTIMARGIN_TEST_MARK"
 

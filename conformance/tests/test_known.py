@@ -19,6 +19,7 @@ from multimargin_conformance.checks.effects import EFFECTS
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.properties import PROPERTIES
 from multimargin_conformance.checks.rejections import REASONS
+from multimargin_conformance.checks.unusual import UNUSUAL
 from multimargin_conformance.profiles import PROFILES
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.known import FAULTS, VARIANTS, Fault, Variant
@@ -111,6 +112,13 @@ FAMILIES = {
     "ladder": "*/ladder-*",
     "edges": "*/edge-*",
     "hundreds": "*/held-by-hundreds/*",
+    "held large": "*/held-large/*",
+    "strided threads": "*/threads-strided/*",
+    "digits in layouts": "*/digits-in-layouts-*",
+    "digits": "*/digits-p*",
+    "rewritten": "*/rewritten-*",
+    "after loss": "*/gradient-after-loss/*",
+    **{f"unusual {name}": f"*/unusual-{name}/*" for name in UNUSUAL},
     "options": "*/every-option-again/*",
     **{f"{kind} calls": f"*/{kind}-*" for kind in ("strided", "large", "empty")},
     "sizes": "*/sizes-*",

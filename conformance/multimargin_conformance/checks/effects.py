@@ -27,6 +27,7 @@ from multimargin_reference.case import Case
 from multimargin_reference.exact_values import exact_values
 from multimargin_reference.expectation import Enclosures
 from multimargin_reference.grid_enclosure import grid_values
+from multimargin_vectors.families.covering import without_kinks
 
 FAR = 64.0  # from the margin
 MOST_CLOSE = 4  # classes, of which the next one is near enough to the last
@@ -340,7 +341,9 @@ def _unused_weight(value: float) -> Callable[[Case, str], Expected | None]:
             return None
         unused = np.setdiff1d(np.arange(classes), np.atleast_1d(case.target))
         if not unused.size:
-            case = replace(case, target=case.target % (classes - 1))
+            y = np.atleast_1d(case.target) % (classes - 1)
+            x = without_kinks(_rows(case)[0], y, float(case.margin))
+            case = _with(replace(case, target=y.reshape(case.target.shape)), x)
             unused = np.array([classes - 1])
         assert case.weight is not None
         weight = case.weight.copy()

@@ -85,7 +85,7 @@ def _held_large(session: Session, part: str, cases: list[Case]) -> Finding | Non
 def _repeated(session: Session, part: str, cases: list[Case]) -> Finding | None:
     first: dict[int, bytes] = {}
     arrays = [{name: getattr(case, name) for name in ARGUMENTS[part]} for case in cases]
-    given = [{name: array.copy() for name, array in some.items() if array is not None} for some in arrays]
+    given = [{name: np.array(array) for name, array in some.items() if array is not None} for some in arrays]
     for turn, step in enumerate(STEPS):
         for _ in range(turn):  # what alternates from call to call must not keep in step
             session.function(part)(cases[0])

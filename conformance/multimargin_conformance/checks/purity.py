@@ -89,7 +89,7 @@ def _repeatable(session: Session, vector: Vector, part: str) -> Finding | None:
     if "run-to-run-variation" in session.subject.capabilities.permissions:
         return judge(part, session.function(part)(case), expected_part(legal_values(case), part), "declared to vary")
     first = b""
-    arrays = {name: array.copy() for name, array in _arrays(case, part).items()}  # whose alignment may choose an order
+    arrays = {name: np.array(a) for name, a in _arrays(case, part).items()}  # whose alignment may choose an order
     for number in range(1 + REPEATS):
         if number and not number % 2:  # not every time: what alternates from call to call must not keep in step
             session.function(part)(_disturbance(vector.case))

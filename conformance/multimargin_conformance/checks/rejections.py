@@ -34,6 +34,7 @@ LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 70001))
 LONG = 10_000  # logits; beyond, only the targets' values are put to the test
 SHOWN = 4096  # logits of a call that a finding carries
 UNKNOWN = ("average", "", "MEAN", "sum ", "SUM", "NONE", "None", "batchmean", "sum_over_batch_size")  # some are others'
+HALF_TARGETS = (DTYPES["float16"], DTYPES["bfloat16"])
 Change = Callable[[Case], Case]
 
 
@@ -68,6 +69,10 @@ class Made:
         """One a valid call of which it makes no valid or unusual one, made once a process."""
         return _calls(self)
 
+    def has(self, kind: Any) -> bool:
+        """Whether the backend declares a dtype: an adapter need not know what it does not offer."""
+        return kind in [DTYPES[name] for name in self.capabilities.dtypes]
+
     def given(self, case: Case, part: str) -> Arrays:
         """Return what is handed over in place of a call's own arrays."""
         if self.kind != STRIDED:
@@ -81,7 +86,8 @@ def _calls(made: Made) -> list[Case]:
     clause, change = REASONS[made.name]
     valid_cases = VALID[made.kind](made.dtype, made.dtypes)
     cases = (change(case) for case in valid_cases if case.input.size <= LONG or clause in TARGET_RANGE)
-    return [case for case in cases if rejecting_clause(case) == clause and not made.capabilities.leaves_out(case)]
+    found = [case for case in cases if rejecting_clause(case) == clause and not made.capabilities.leaves_out(case)]
+    return [case for case in found if case.target.dtype not in HALF_TARGETS or made.has(case.target.dtype)]
 
 
 def _item(made: Made, clause: str, part: str) -> Item:

@@ -14,6 +14,7 @@ from multimargin_reference.known import (
     faults_margin,
     faults_memory,
     faults_narrow,
+    faults_paths,
     faults_precision,
     faults_range,
     faults_reductions,
@@ -54,6 +55,6 @@ GROUPS = (
     faults_narrow,
 )
 WHOLE: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
-FAULTS: tuple[Fault, ...] = (*WHOLE, *faults_conditional.narrowed(WHOLE), *faults_edges.FAULTS)
+FAULTS: tuple[Fault, ...] = (*WHOLE, *faults_conditional.narrowed(WHOLE), *faults_edges.FAULTS, *faults_paths.FAULTS)
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
