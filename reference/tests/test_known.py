@@ -145,7 +145,7 @@ GROUPS = {
     "WEIGHT": 5,
     "REDUCTION": 5,
     "SHAPE": 9,
-    "DTYPE": 3,
+    "DTYPE": 4,
     "GRADIENT": 11,
     "SPECIAL": 7,
     "REJECT": 12,
