@@ -12,8 +12,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from multimargin_conformance.calling import ARGUMENTS, Arrays
+from multimargin_conformance.calling import ARGUMENTS
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.contexts import contexts, valid
 from multimargin_conformance.checks.item import Item, Scope
@@ -52,7 +53,7 @@ def _cases(dtype: str) -> tuple[Case, ...]:
     return tuple(valid(c, dtype) for c in contexts() if c.shape in SHAPES and c.weighted)
 
 
-def _given(case: Case, part: str, layout: Callable[[Any], Any]) -> Arrays:
+def _given(case: Case, part: str, layout: Callable[[Any], Any]) -> dict[str, NDArray[Any]]:
     arrays = {name: getattr(case, name) for name in ARGUMENTS[part]}
     return {name: layout(array) for name, array in arrays.items() if array is not None}
 
@@ -68,7 +69,7 @@ def _rewritten(dtype: str, part: str, name: str, layout: Callable[[Any], Any], c
                     continue  # ties have checks of their own (GRADIENT-4)
                 arrays = _given(case, part, layout)
                 session.function(part)(case, **arrays)
-                arrays[argument][...] = getattr(changed, argument)  # type: ignore[index]
+                arrays[argument][...] = getattr(changed, argument)
                 observation = session.function(part)(changed, **arrays)
                 why = f"the call before had the same arrays, with another {argument} in it"
                 if finding := judge(part, observation, part_of(_expectation(changed), part), why):
@@ -89,7 +90,7 @@ def _invalid(dtype: str, part: str, cases: list[Case]) -> Item:
             session.function(part)(case, **arrays)
             target = case.target.copy()
             target[-1] = -1
-            arrays["target"][...] = target  # type: ignore[index]
+            arrays["target"][...] = target
             changed = replace(case, target=target)
             if finding := judge_rejection(session.function(part)(changed, **arrays), "REJECT-3"):
                 return result_of(replace(finding, case=changed))
@@ -111,7 +112,7 @@ def _after_loss(dtype: str, cases: list[Case], capabilities: Capabilities) -> It
                 session.forward(case, **{key: array for key, array in arrays.items() if key != "grad_output"})
                 later = _given(changed, "gradient", np.array) | {"input": arrays["input"]}
                 if name == "input":
-                    arrays["input"][...] = changed.input  # type: ignore[index]
+                    arrays["input"][...] = changed.input
                 observation = session.backward(changed, **later)
                 expected = part_of(_expectation(changed), "gradient")
                 why = f"the loss before had the same input array, and another {name}"
