@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -40,20 +39,22 @@ class Call:
     given: Mapping[str, NDArray[Any] | None] = field(default_factory=dict)
     keep: bool = False
 
-    @cached_property
     def arrays(self) -> Arrays:
-        """The arguments that are arrays, in the order of the signature: what was given, or fresh writable copies."""
+        """Return the arguments that are arrays, as in the signature: what was given, or fresh writable copies."""
         case, given = self.case, self.given
-        return {name: given[name] if name in given else _fresh(getattr(case, name)) for name in ARGUMENTS[self.part]}
+        found: Arrays = {}
+        for name in ARGUMENTS[self.part]:
+            if name in given:
+                found[name] = given[name]
+            else:
+                array = getattr(case, name)
+                found[name] = None if array is None else np.array(array, order="C")
+        return found
 
     @property
     def options(self) -> dict[str, Any]:
         """The arguments that are none."""
         return {"p": self.case.p, "margin": self.case.margin, "reduction": self.case.reduction}
-
-
-def _fresh(array: NDArray[Any] | None) -> NDArray[Any] | None:
-    return None if array is None else np.array(array, order="C")
 
 
 class Caller(Protocol):
@@ -106,7 +107,7 @@ class InProcess:
         """Make one call; the result is the very memory that was returned."""
         function = self.subject.forward if call.part == "loss" else self.subject.backward
         assert function is not None
-        return observe(function, call.arrays, call.options)
+        return observe(function, call.arrays(), call.options)
 
     def reject(self, valid: Call | None, call: Call) -> Observation:
         """Make both calls."""
@@ -135,7 +136,7 @@ class InProcess:
             with np.errstate(all="ignore"):  # the caller's settings do not reach a new thread
                 for step in range(rounds * len(calls) // threads):
                     place = (step + offset * len(calls) // threads) % len(calls)
-                    seen[place].append(self.call(replace(calls[place])))  # with arrays of its own
+                    seen[place].append(self.call(calls[place]))
 
         with _switching_often(), ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(threads)))

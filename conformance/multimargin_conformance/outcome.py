@@ -87,10 +87,14 @@ def observe(
 
     Raises KeyboardInterrupt alone; everything else that the backend does is an outcome.
     """
-    before = {name: _state(a) for name, a in arrays.items()}
+    before = [_state(a) for a in arrays.values()]
     outcome = _call(function, arrays, options)
-    changed = tuple(name for name, state in before.items() if _state(arrays[name]) != state)
-    return Observation(outcome, changed)
+    after = [_state(a) for a in arrays.values()]
+    if after == before:
+        return Observation(outcome)
+    return Observation(
+        outcome, tuple(name for name, *states in zip(arrays, before, after, strict=True) if states[0] != states[1])
+    )
 
 
 def _call(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], options: dict[str, Any]) -> Outcome:

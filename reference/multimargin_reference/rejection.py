@@ -50,8 +50,13 @@ def _wrong_count(case: Case) -> bool:
     return case.target.ndim == 1 and len(case.target) != rows
 
 
-def _flat(target: NDArray[Any]) -> list[int]:
-    return [int(y) for y in target.reshape(-1)] if target.dtype.kind in "iu" else []
+def _has_integers(target: NDArray[Any]) -> bool:
+    return target.size > 0 and target.dtype.kind in "iu"
+
+
+def _lowest(case: Case) -> int:
+    """The smallest target, 0 where there is none."""
+    return int(case.target.min()) if _has_integers(case.target) else 0
 
 
 def _classes(case: Case) -> int:
@@ -60,7 +65,7 @@ def _classes(case: Case) -> int:
 
 def _highest(case: Case) -> int:
     """How far the largest target is past the last class; negative for valid targets."""
-    return max(_flat(case.target), default=-1) - _classes(case)
+    return (int(case.target.max()) if _has_integers(case.target) else -1) - _classes(case)
 
 
 RULES: tuple[Rule, ...] = (
@@ -71,7 +76,7 @@ RULES: tuple[Rule, ...] = (
     ("REJECT-8", lambda case: bool(case.target.size) and case.target.dtype.kind in FLOATING),
     ("REJECT-7", _too_many_axes),
     ("REJECT-6", _wrong_count),
-    ("REJECT-3", lambda case: min(_flat(case.target), default=0) < 0),
+    ("REJECT-3", lambda case: _lowest(case) < 0),
     ("REJECT-4", lambda case: 0 <= _highest(case) < FAR),
     ("REJECT-5", lambda case: _highest(case) >= FAR),
     ("REJECT-10", lambda case: case.weight is not None and case.weight.ndim != 1),

@@ -7,6 +7,7 @@ class is one far below the margin, an infinite target one far above it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -169,7 +170,8 @@ def _is_written(session: Session, seen: Observation) -> bool:
 
 
 def _exact(case: Case, part: str, *, subnormal: bool = False) -> Enclosures | None:
-    values = exact_values(case, subnormal=subnormal)
+    asked = replace(case, grad_output=None) if part == "loss" else case
+    values = exact_values(asked, subnormal=subnormal)
     return None if values is None else part_of(values, part)
 
 
@@ -354,29 +356,42 @@ def _unused_weight(value: float) -> Callable[[Case, str], Expected | None]:
 
 
 def _scaled(case: Case, part: str, exponents: range, *, subnormal: bool) -> Expected | None:
-    """Scale what a part is proportional to by the first power of two with which nothing rounds or overflows."""
+    """Scale what a part is proportional to by the first power of two with which nothing rounds or overflows.
+
+    With those after it nothing does either, so that it is found by halving.
+    """
     assert case.grad_output is not None
-    for exponent in exponents:
+    found: dict[int, Expected] = {}
+
+    def is_exact(exponent: int) -> bool:
         half = exponent // int(case.p)
+        times = _times(case.grad_output, exponent) if part == "gradient" else _times(case.input, half)
+        if times is None:
+            return False
         if part == "gradient":
-            scaled = replace(case, grad_output=_times(case.grad_output, exponent))
+            scaled = replace(case, grad_output=times)
         else:
-            scaled = replace(case, input=_times(case.input, half), margin=float(np.ldexp(case.margin, half)))
+            scaled = replace(case, input=times, margin=float(np.ldexp(case.margin, half)))
         if (values := _exact(scaled, part, subnormal=subnormal)) is not None:
-            return Expected(scaled, values)
-    return None
+            found[exponent] = Expected(scaled, values)
+        return exponent in found
+
+    first = bisect_left(exponents, True, key=is_exact)
+    return found[exponents[first]] if first < len(exponents) else None
 
 
-def _times(array: NDArray[Any], exponent: int) -> NDArray[Any]:
+def _times(array: NDArray[Any] | None, exponent: int) -> NDArray[Any] | None:
+    """Return an array times a power of two, None where that rounds or overflows."""
+    assert array is not None
     with np.errstate(over="ignore"):
         scaled: NDArray[Any] = np.ldexp(array, exponent).astype(array.dtype)
-    return scaled
+        return scaled if np.array_equal(np.ldexp(scaled, -exponent), array) else None
 
 
 def _smallest(case: Case, part: str) -> Expected | None:
     """Make the result as small as it can be without rounding: subnormal."""
     least = SMALLEST.get(case.dtype)
-    return None if least is None else _scaled(case, part, range(least, least + 16), subnormal=True)
+    return None if least is None else _scaled(case, part, range(least, least + 24), subnormal=True)
 
 
 def _largest(case: Case, part: str) -> Expected | None:

@@ -26,6 +26,7 @@ from multimargin_reference.exact_values import exact_values
 from multimargin_reference.expectation import Enclosures
 
 MOST_FAILURES = 150  # that are seen while a call is made smaller
+MOST_KEPT = 16  # drawn values of a search, up to which they are kept for the next backend
 SETTINGS = hypothesis.settings(
     backend=BACKEND,
     database=None,
@@ -91,7 +92,7 @@ class Search:
             return result_of(self.findings[-1])
         except Unsatisfiable:
             return Result("skip", reason="no call of this kind is declared")
-        return PASS
+        return result_of(self.findings[-1] if self.findings else None)
 
 
 class Calls:
@@ -165,16 +166,37 @@ def tried(
     search: Search,
     part: str,
     count: int,
+    known: list[Any],
 ) -> Result:
     """Return whether a test holds for `count` drawn values (each with a `case`); Calls.broken says where it does not.
 
-    Raises Settled as the session does.
+    known: the values of an earlier search like this one, if it has passed: they are drawn again only where one fails,
+    to be made smaller. Empty, they are put there. Raises Settled as the session does.
     """
 
-    @search.settings(count)
-    @given(strategy)
-    def run(value: Any) -> None:
+    def once(value: Any) -> None:
         with search.watching():
             test(Calls(session, search, value.case, part), value, part)
 
-    return search.result(search.seeded(run))
+    passed = []
+
+    @search.settings(count)
+    @given(strategy)
+    def drawn(value: Any) -> None:
+        once(value)
+        passed.append(value)
+
+    def run() -> None:
+        if known:
+            try:
+                for value in known:
+                    once(value)
+                return
+            except Broken:
+                pass
+        search.seeded(drawn)()
+
+    result = search.result(run)
+    if not known and result == PASS and count <= MOST_KEPT:
+        known.extend(passed)
+    return result

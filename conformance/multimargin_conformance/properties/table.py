@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -64,11 +64,18 @@ TRIES = {
 def try_property(session: Session, name: str, dtype: str, part: str, generated: Generated) -> Result:
     """Return whether a property holds for the values that are drawn."""
     chosen, search = TRIES[name], Search(f"{name}/{dtype}/{part}", generated.seed)
-    count = max(1, generated.examples // chosen.slower)
-    return tried(session, _strategy(name, dtype, session.subject.capabilities), chosen.test, search, part, count)
+    count, declared = max(1, generated.examples // chosen.slower), session.subject.capabilities
+    known = _drawn_before(name, dtype, part, generated, declared)
+    return tried(session, _strategy(name, dtype, declared), chosen.test, search, part, count, known)
 
 
 @cache
 def _strategy(name: str, dtype: str, capabilities: Capabilities) -> st.SearchStrategy[Any]:
     """Return a property's strategy, the same for every backend that declares the same."""
     return TRIES[name].strategy(dtype, capabilities)
+
+
+@cache
+def _drawn_before(*_search: Hashable) -> list[Any]:
+    """Return where the values of a search are kept, once it has passed: to draw them takes longer than to try them."""
+    return []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from collections import deque
 from functools import lru_cache
 
 
@@ -15,9 +13,11 @@ def place_of(error: BaseException) -> str:
     A file below an entry of the module search path, or below the current directory, is named from there. The error's
     traceback is let go of: with it an error that a backend raises again and again would keep every call's frames.
     """
-    frames = deque(traceback.walk_tb(error.__traceback__), maxlen=1)
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
     BaseException.with_traceback(error, None)
-    return f"{short(frames[0][0].f_code.co_filename)}:{frames[0][1]}" if frames else ""
+    return f"{short(last.tb_frame.f_code.co_filename)}:{last.tb_lineno}" if last is not None else ""
 
 
 def short(path: str) -> str:
