@@ -103,8 +103,7 @@ def _spread(values: Floats, places: Places, size: int) -> Floats:
 
 
 def _around(case: Case, value: Floats, error: Floats, shape: tuple[int, ...]) -> Enclosures:
-    """Return value +- error; not rounded to the dtype's grid, which results are on anyway."""
-    lo, hi = (value - error).reshape(-1), (value + error).reshape(-1)
-    dtype = DTYPES[case.dtype]
-    nearest: NDArray[Any] = value.reshape(-1).astype(dtype).astype(np.float64)
-    return Enclosures(shape, case.dtype, np.minimum(lo, nearest), np.maximum(hi, nearest), nearest)
+    """Return value +- error, flat; not rounded to the dtype's grid, which results are on anyway."""
+    nearest: NDArray[Any] = value.astype(DTYPES[case.dtype]).astype(np.float64)
+    lo, hi = np.minimum(value - error, nearest), np.maximum(value + error, nearest)
+    return Enclosures(shape, case.dtype, lo, hi, nearest)

@@ -24,6 +24,7 @@ NUMBER = {"input": np.zeros((), np.float32), "target": np.array(0)}
         ("", NUMBER),
         ("", {"p": 2.0}),
         ("", {"input": np.zeros((0, 1), np.float32), "target": np.zeros(0)}),
+        ("", {"input": np.zeros((0, 1), np.float32), "target": np.zeros(0, np.int64)}),
         ("", {"input": np.zeros((1, 2)), "target": np.array(1)}),
         ("", ROW | {"target": np.array([1])}),
         ("", {"target": np.array([0, 1, 1], np.uint8)}),
