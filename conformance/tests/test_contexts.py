@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import combinations, product
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from multimargin_conformance import check
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities
 from multimargin_conformance.checks import crossed, effects, rejections
+from multimargin_conformance.checks.changes import STEPS
 from multimargin_conformance.checks.contexts import MARGINS, SHAPES, contexts, turned, valid
 from multimargin_conformance.checks.effects import EFFECTS
 from multimargin_conformance.checks.item import Scope
@@ -25,6 +27,7 @@ VALUES = {
     "p": (1, 2),
     "margin": MARGINS,
 }
+PARTS = ("loss", "gradient")
 MISSING = {"shape", "margin"}  # triples of both are not all there
 TRAINING = Scope(("float32", "float64"), True, Capabilities())
 
@@ -52,6 +55,21 @@ def test_every_reason_and_every_effect_has_calls() -> None:
     items = (*rejections.items(TRAINING), *effects.items(TRAINING))
     planned = {(name, i.dtype) for i in items if (name := i.id.split("/")[2]).startswith("contexts")}
     assert planned == {(f"contexts-{name}", dtype) for name in (*REASONS, *EFFECTS) for dtype in TRAINING.dtypes}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("dtype", TRAINING.dtypes)
+@pytest.mark.parametrize("name", ["subnormal", "large"])
+def test_scaled_results_are_as_small_or_as_large_as_they_are_said_to_be(name: str, dtype: str, part: str) -> None:
+    info = np.finfo(dtype)
+    made = effects.Made(name, dtype, part, TRAINING.dtypes, Capabilities()).calls
+    assert len(made) >= 54
+    sizes = [np.abs(expected.values.nearest) for expected in made]
+    sizes = [size[size > 0] for size in sizes if size.any()]  # not those of one class, or without an active term
+    assert len(sizes) >= 45
+    most = max(expected.case.input.size for expected in made)  # which a mean is divided by
+    for size in sizes:
+        assert size.min() < info.smallest_normal if name == "subnormal" else size.max() > info.max / 2**STEPS / most
 
 
 def test_nearly_every_crossed_call_is_on_the_exact_grid() -> None:
