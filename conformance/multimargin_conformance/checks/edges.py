@@ -28,6 +28,7 @@ from multimargin_reference.formats import DTYPES, FORMATS, Format
 OPTIONS = tuple(product((1, 2), REDUCTIONS, (False, True)))
 SUMMANDS = 14  # classes
 MANY = (512, 4096, 8192)  # classes; powers of two, so that results are exact
+COUNTED = 4096  # classes that are all active
 STEP = 1.5  # units of roundoff: more than half a last place of 1.5, less than one and a half
 Make = Callable[[Format, int, str, bool], list[Case]]
 
@@ -113,6 +114,20 @@ def _largest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     return found
 
 
+def _overflowing_sum(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Two terms of nine tenths of the largest number: their sum is too large, their mean is not."""
+    x = np.full((1, 4), -1.0)
+    x[0, :3] = 0.0, *(2 * [(0.9 * float(fmt.largest)) ** (1 / p)])
+    return [_case(fmt, x, [0], p, reduction, [0.5, 1.0, 1.0, 1.0] if weighted else None, 0.0)]
+
+
+def _far_apart(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Weights so far apart that neither is there any more beside the other, each of a row of its own."""
+    size = float(fmt.largest) ** 0.6
+    x = np.array([[0.0, 1.0], [1.0, 0.0]])
+    return [_case(fmt, x, [0, 1], p, reduction, [1 / size, size], 0.0)] if weighted else []
+
+
 def _smallest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     """Differences, or a grad_output, so small that gradients are subnormal."""
     tiny, weight = float(fmt.smallest_normal), [0.5, 2.0, 1.0, 1.0] if weighted else None
@@ -169,14 +184,25 @@ def _ties(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     return found
 
 
+def _all_active(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """More active terms than a half counts, all of them alike."""
+    if fmt.precision <= 11:
+        return []
+    weight = np.resize([2.0, 1.0], COUNTED) if weighted else None
+    return [_case(fmt, np.zeros((1, COUNTED)), [1], p, reduction, weight, 0.5)]
+
+
 EDGES = {
     "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
     "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
+    "overflowing-sum": Edge(("SPECIAL-6", "SPECIAL-6"), _overflowing_sum),
+    "weights-far-apart": Edge(("WEIGHT-5", "GRADIENT-7"), _far_apart),
     "smallest-gradient": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
     "smallest-of-five": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest_of_five, flushed=True),
     "subnormal-margin": Edge(("SPECIAL-5", "SPECIAL-5"), _subnormal_margin, flushed=True),
     "both-infinities": Edge(("SPECIAL-2", "SPECIAL-2"), _both_infinities),
     "summands": Edge(("VALUE-9", "GRADIENT-11"), _summands),
+    "all-active": Edge(("VALUE-1", "GRADIENT-3"), _all_active),
     "many-ties": Edge(("VALUE-3", "GRADIENT-4"), _ties),
 }
 CLAUSES: dict[str, list[str]] = {}

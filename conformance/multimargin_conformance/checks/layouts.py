@@ -88,6 +88,14 @@ def half_aligned(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def in_records(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a field of an array of packed records: its strides are no multiples of the size of an element."""
+    records = np.zeros(array.shape, dtype=[("flag", np.int8), ("value", array.dtype)])
+    view: NDArray[Any] = records["value"]
+    view[...] = array
+    return view
+
+
 def offset(array: NDArray[Any]) -> NDArray[Any]:
     """Return a contiguous view that starts in the middle of a larger array."""
     frame = np.full((3, *array.shape), 1, dtype=array.dtype)

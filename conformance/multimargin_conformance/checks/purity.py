@@ -192,7 +192,23 @@ def _not_an_argument(session: Session, case: Case, part: str) -> Finding | None:
     arrays["input"][...] = 1
     shape = case.input.shape if part == "gradient" else case.target.shape if case.reduction == "none" else ()
     zero = np.zeros(int(np.prod(shape)))
-    return judge(part, first, Enclosures(shape, case.dtype, zero, zero, zero), "zeros, after the input was overwritten")
+    expected = Enclosures(shape, case.dtype, zero, zero, zero)
+    finding = judge(part, first, expected, "zeros, after the input was overwritten")
+    return finding or (_not_the_grad_output(session, case) if part == "gradient" else None)
+
+
+def _not_the_grad_output(session: Session, case: Case) -> Finding | None:
+    """One class and zeros for grad_output: the gradient has its values, and its memory must not be the same."""
+    kind, zero = case.input.dtype, np.zeros(3)
+    one = replace(case, input=zero.astype(kind)[:, None], target=np.zeros(3, np.int64), weight=None, reduction="none")
+    one = replace(one, grad_output=zero.astype(kind))
+    if session.subject.capabilities.leaves_out(one):
+        return None
+    arrays = {name: array.copy() for name, array in _arrays(one, "gradient").items()}
+    first = session.function("gradient")(one, **arrays)
+    arrays["grad_output"][...] = 1
+    expected = Enclosures((3, 1), case.dtype, zero, zero, zero)
+    return judge("gradient", first, expected, "zeros, after grad_output was overwritten")
 
 
 def _layout(session: Session, vector: Vector, part: str) -> Finding | None:

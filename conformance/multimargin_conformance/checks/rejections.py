@@ -180,6 +180,28 @@ def _worthless(change: Change) -> Change:
     return lambda case: replace(change(case), weight=np.zeros(case.input.shape[-1], case.input.dtype))
 
 
+def _beside_nan(change: Change) -> Change:
+    """Change a call whose last row has a NaN."""
+
+    def changed(case: Case) -> Case:
+        x = case.input.copy()
+        x[..., 0].reshape(-1)[-1:] = np.nan
+        return replace(change(case), input=x)
+
+    return changed
+
+
+def _beside_nan_weight(change: Change) -> Change:
+    """Change a call whose first class has NaN for its weight."""
+
+    def changed(case: Case) -> Case:
+        weight = np.ones(case.input.shape[-1], case.input.dtype)
+        weight[0] = np.nan
+        return replace(change(case), weight=weight)
+
+    return changed
+
+
 def _unused(change: Change) -> Change:
     """Change a call whose grad_output is 0, so that the gradient is 0 whatever its targets stand for."""
 
@@ -211,8 +233,12 @@ REASONS: dict[str, tuple[str, Change]] = {
     "target-classes-worthless": ("REJECT-4", _worthless(_target(0, LAST, 1))),
     f"target-negative{UNUSED}": ("REJECT-3", _unused(_target(-1, LAST))),
     f"target-classes{UNUSED}": ("REJECT-4", _unused(_target(0, FIRST, 1))),
+    "target-classes-beside-nan": ("REJECT-4", _beside_nan(_target(0, LAST, 1))),
+    "target-negative-beside-nan-weight": ("REJECT-3", _beside_nan_weight(_target(-1, FIRST))),
     "target-wraps-at-8-bits": ("REJECT-5", _target(None, FIRST, 2**8)),
     "target-wraps-at-16-bits": ("REJECT-5", _target(None, LAST, 2**16)),
+    "target-wraps-at-24-bits": ("REJECT-5", _target(None, LAST, 2**24)),
+    "target-wraps-at-48-bits": ("REJECT-5", _target(None, FIRST, 2**48)),
     "target-wraps-at-32-bits": ("REJECT-5", _target(None, FIRST, 2**32)),
     "target-wraps-at-32-bits-last": ("REJECT-5", _target(None, LAST, 2**32)),
     "target-largest": ("REJECT-5", _target(2**63 - 1, MIDDLE)),

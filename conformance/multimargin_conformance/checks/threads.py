@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
 
 from multimargin_conformance import calling
 from multimargin_conformance.calling import ARGUMENTS, Arrays
+from multimargin_conformance.checks import corners
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import every_other
+from multimargin_conformance.checks.layouts import Layout, every_other
 from multimargin_conformance.checks.purity import chosen, expected_part
 from multimargin_conformance.checks.sizes import call as planned_call
 from multimargin_conformance.checks.sizes import expectation as plan_values
@@ -24,7 +27,9 @@ ROUNDS = 8
 FEW = 4  # calls of many rows
 MANY_ROWS = (100, 10)  # likewise, whose arrays are views with gaps: a copy that is packed must be the call's own
 ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
+SHARED = (256, 100)  # of the corners check: calls of the very same arrays, which take a while
 SINGLE = (1025,)  # likewise, without a batch
+Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
 
@@ -35,7 +40,6 @@ class Call:
     case: Case
     expected: Enclosures
     name: str
-    given: Arrays = field(default_factory=dict)
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -44,11 +48,14 @@ def items(scope: Scope) -> Iterator[Item]:
         for part in ("loss", "gradient") if scope.gradient else ("loss",):
             mixed = [Call(v.case, expected_part(v, part), f"vector {v.id}") for v in chosen(scope, dtype)]
             alike, single = (_of_shape(shape, dtype, scope, part) for shape in (ALIKE, SINGLE))
-            for name, calls in (("threads", mixed), ("threads-one-shape", alike), ("threads-no-batch", single)):
-                if calls:
-                    yield _item(dtype, part, name, calls)
-            if strided := [_with_gaps(call, part) for call in _of_shape(MANY_ROWS, dtype, scope, part)[:FEW]]:
-                yield _item(dtype, part, "threads-strided", strided)
+            kinds: tuple[tuple[str, list[Call], Memory], ...] = (
+                ("threads", mixed, _own),
+                ("threads-one-shape", alike, _own),
+                ("threads-no-batch", single, _own),
+                ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
+                ("threads-strided", _of_shape(MANY_ROWS, dtype, scope, part)[:FEW], _with_gaps),
+            )
+            yield from (_item(dtype, part, name, calls, memory) for name, calls, memory in kinds if calls)
 
 
 def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope, part: str) -> list[Call]:
@@ -59,18 +66,44 @@ def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope, part: str) -> li
     ]
 
 
-def _with_gaps(call: Call, part: str) -> Call:
-    arrays = {name: getattr(call.case, name) for name in ARGUMENTS[part]}
-    return replace(call, given={name: every_other(array) for name, array in arrays.items() if array is not None})
+def _alike(part: str, dtype: str, scope: Scope) -> list[Call]:
+    """Return the same call for each thread: what a call writes into its arguments for a while, others read."""
+    if dtype not in corners.STEPS:
+        return []
+    corner = corners.Corner(corners.SIZES.index(SHARED), 0, dtype)
+    case = corners.call(corner)
+    if scope.capabilities.leaves_out(case):
+        return []
+    return [Call(case, corners.expectation(corner, part), "with the same arrays")] * THREADS
 
 
-def _item(dtype: str, part: str, name: str, calls: list[Call]) -> Item:
+def _own(cases: list[Case], _: str) -> list[Arrays]:
+    """Return nothing to hand over: each call has copies."""
+    return [{} for _ in cases]
+
+
+def _one_memory(cases: list[Case], part: str) -> list[Arrays]:
+    """Return the first call's arrays for all of them."""
+    return [_laid_out(cases[0], part, np.array)] * len(cases)
+
+
+def _with_gaps(cases: list[Case], part: str) -> list[Arrays]:
+    return [_laid_out(case, part, every_other) for case in cases]
+
+
+def _laid_out(case: Case, part: str, layout: Layout) -> Arrays:
+    return {name: layout(array) for name in ARGUMENTS[part] if (array := getattr(case, name)) is not None}
+
+
+def _item(dtype: str, part: str, name: str, calls: list[Call], memory: Memory) -> Item:
     def run(session: Session) -> Result:
         session.needs("threads")
-        if any(call.given for call in calls):
+        if memory is _with_gaps:
             session.needs("layouts")
-        seen = session.caller.threads([calling.Call(part, c.case, c.given) for c in calls], THREADS, ROUNDS)
-        return result_of(_first_finding(calls, seen, part))
+        cases = [call.case for call in calls]
+        given = memory(cases, part)  # anew: a backend that changes its arguments is not the last one
+        made = [calling.Call(part, case, arrays) for case, arrays in zip(cases, given, strict=True)]
+        return result_of(_first_finding(calls, session.caller.threads(made, THREADS, ROUNDS), part))
 
     return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run, kind="threads")
 

@@ -11,6 +11,7 @@ from multimargin_reference.known import (
     faults_gradients,
     faults_keys,
     faults_layout,
+    faults_magnitudes,
     faults_margin,
     faults_memory,
     faults_narrow,
@@ -55,6 +56,12 @@ GROUPS = (
     faults_narrow,
 )
 WHOLE: tuple[Fault, ...] = tuple(fault for group in GROUPS for fault in group.FAULTS)
-FAULTS: tuple[Fault, ...] = (*WHOLE, *faults_conditional.narrowed(WHOLE), *faults_edges.FAULTS, *faults_paths.FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *WHOLE,
+    *faults_conditional.narrowed(WHOLE),
+    *faults_edges.FAULTS,
+    *faults_paths.FAULTS,
+    *faults_magnitudes.FAULTS,
+)
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]

@@ -1,0 +1,113 @@
+"""Many rows of many classes: one call of each size that is usual in training, or past a limit in both directions.
+
+Only terms in the corners, at the edges and in the middle are active, with digits that a narrower type does not have, so
+that a part of the array that is left out, or computed otherwise beyond a number of elements, shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+
+import numpy as np
+
+from multimargin_conformance.calling import Arrays
+from multimargin_conformance.capabilities import REDUCTIONS
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import part_of
+from multimargin_conformance.judge import judge
+from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures
+from multimargin_reference.formats import DTYPES
+from multimargin_reference.grid_enclosure import grid_values
+
+USUAL = ((32, 10), (64, 10), (128, 10), (256, 10), (512, 10), (32, 100), (64, 100), (128, 100), (256, 100))
+WIDE = ((64, 1000), (16, 1025), (17, 1100))
+PAST = ((17, 100), (33, 31), (257, 257), (1025, 33), (1100, 17), (2049, 9), (4097, 9))
+TURNED = (130, 130)  # with every power, with weights and without
+LARGEST = (300, 1000)
+SIZES = (*USUAL, *WIDE, *PAST, TURNED, LARGEST)
+INACTIVE = -16.0
+STEPS = {"float32": 2.0**-12, "float64": 2.0**-23}  # between active terms from 2 to 4: their squares' sum is exact
+TERMS = 8  # that are active
+SHOWN = 4096  # logits of a call that a finding carries
+CLAUSES = {"SHAPE-4": ["corners of many rows and classes"], "SHAPE-5": ["corners of many rows and classes"]}
+
+
+@dataclass(frozen=True)
+class Corner:
+    """One call: a size, and how often its options have been turned."""
+
+    number: int
+    turn: int
+    dtype: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, C)."""
+        return SIZES[self.number]
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a dtype, half of the sizes and part; no halves: their grids are too coarse."""
+    parts = ("loss", "gradient") if scope.gradient else ("loss",)
+    for dtype, (clause, numbers) in product(scope.dtypes, HALVES):
+        if dtype not in STEPS:
+            continue
+        turns = [(n, t) for n in numbers for t in range(4 if SIZES[n] == TURNED else 1 + n % 2)]
+        corners = [Corner(n, t, dtype) for n, t in turns]
+        corners = [corner for corner in corners if not scope.capabilities.leaves_out(call(corner))]
+        if corners:
+            yield from (_item(clause, corners, part) for part in parts)
+
+
+def _item(clause: str, corners: list[Corner], part: str) -> Item:
+    dtype = corners[0].dtype
+
+    def run(session: Session) -> Result:
+        for corner in corners:
+            case = call(corner)
+            why = f"few terms in the corners of {corner.shape}"
+            if finding := judge(part, session.function(part)(case), expectation(corner, part), why):
+                return result_of(replace(finding, case=case) if case.input.size <= SHOWN else finding)
+        return PASS
+
+    def calls() -> list[tuple[Case, Arrays]]:
+        return [(call(corner), {}) for corner in corners]
+
+    return Item(f"{clause}/{dtype}/corners/{part}", clause, dtype, part, run, kind="corners", calls=calls)
+
+
+def expectation(corner: Corner, part: str) -> Enclosures:
+    """Return what is legal for the loss or the gradient of the call."""
+    case = call(corner)
+    return part_of(grid_values(case if part == "gradient" else replace(case, grad_output=None)), part)
+
+
+@cache
+def call(corner: Corner) -> Case:
+    """Return the call: its last class and its last row are active, alone together in one of four."""
+    rows, classes = corner.shape
+    k, kind = corner.number + corner.turn, DTYPES[corner.dtype]
+    x = np.full((rows, classes), INACTIVE)
+    y = np.full(rows, 1 + k % 2)
+    places = [(rows - 1, classes - 1)]
+    if k % 4:
+        edges = product((rows - 1, 0, rows // 2), (classes - 1, 0, classes // 2))
+        places = [place for place in edges if place[1] != 1 + k % 2][:TERMS]
+    for j, place in enumerate(places):
+        x[place] = 2.0 + (2 * (7 * j + k) + 1) * STEPS[corner.dtype]
+    x[np.arange(rows), y] = 0.0
+    weight = np.full(classes, 2.0).astype(kind) if (k // 2) % 2 else None
+    reduction = REDUCTIONS[k % len(REDUCTIONS)]
+    grads = np.full(rows if reduction == "none" else (), 0.5).astype(kind)
+    return Case(x.astype(kind), y, 2 - corner.turn % 2, 0.0, weight, reduction, np.asarray(grads))
+
+
+HALVES = (
+    ("SHAPE-4", tuple(k for k, (rows, classes) in enumerate(SIZES) if classes >= rows)),
+    ("SHAPE-5", tuple(k for k, (rows, classes) in enumerate(SIZES) if classes < rows)),
+)
