@@ -77,7 +77,7 @@ def test_a_term_that_is_lost_leaves_the_enclosure_at_every_size() -> None:
 @pytest.mark.parametrize("name", edges.EDGES)
 def test_every_edge_has_calls_with_a_legal_result(name: str, dtype: str) -> None:
     cases = edges.calls(name, dtype)
-    if name == "many-ties" and dtype in HALVES:
+    if name in ("many-ties", "all-active") and dtype in HALVES:
         assert not cases  # the divisor is too large for exact results
         return
     if name == "smallest-of-five" and dtype in HALVES:

@@ -15,7 +15,8 @@ from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.rejections import REASONS, UNUSED
 from multimargin_conformance.checks.single import TARGET_RANGE, part_of
 from multimargin_conformance.isolation.launch import ON_THE_HOST
-from multimargin_conformance.judge import judge
+from multimargin_conformance.judge import judge, judge_rejection
+from multimargin_conformance.outcome import Raised, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
@@ -39,8 +40,10 @@ def _item(dtype: str, part: str, capabilities: Capabilities) -> Item:
     def run(session: Session) -> Result:
         if session.subject.device not in ON_THE_HOST or session.subject.compiles:
             return Result("skip", reason="these calls may end a process that others need")
-        for name, invalid, case in _pairs(dtype, part, capabilities):
-            session.function(part)(invalid)
+        for name, clause, invalid, case in _pairs(dtype, part, capabilities):
+            rejected = session.function(part)(invalid)
+            if not isinstance(rejected.outcome, Raised | Returned):  # there is nothing left to recover
+                return result_of(judge_rejection(rejected, clause))
             observation = session.function(part)(case)
             why = f"right after a call that should be rejected: {name}"
             if finding := judge(part, observation, part_of(_expectation(case), part), why):
@@ -51,8 +54,8 @@ def _item(dtype: str, part: str, capabilities: Capabilities) -> Item:
 
 
 @cache
-def _pairs(dtype: str, part: str, capabilities: Capabilities) -> tuple[tuple[str, Case, Case], ...]:
-    """Return, for every reason, an invalid call without a batch and one with, each beside the valid one behind it."""
+def _pairs(dtype: str, part: str, capabilities: Capabilities) -> tuple[tuple[str, str, Case, Case], ...]:
+    """Return, by reason and clause, an invalid call without a batch and one with, and the valid call behind it."""
     found = []
     kinds = [DTYPES[name] for name in capabilities.dtypes]
     for k, (name, (clause, change)) in enumerate(REASONS.items()):
@@ -66,7 +69,7 @@ def _pairs(dtype: str, part: str, capabilities: Capabilities) -> tuple[tuple[str
             invalid = change(case)
             known = invalid.target.dtype not in DTYPES.values() or invalid.target.dtype in kinds
             if known and rejecting_clause(invalid) == clause and not capabilities.leaves_out(invalid):
-                found.append((name, invalid, case))
+                found.append((name, clause, invalid, case))
     return tuple(found)
 
 

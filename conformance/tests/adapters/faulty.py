@@ -57,7 +57,10 @@ def loss(request: Request) -> Request:
 
 
 def right(request: Request) -> Request:
-    return {"id": request["id"], "status": "returned", "result": loss(request)}
+    try:
+        return {"id": request["id"], "status": "returned", "result": loss(request)}
+    except (ArithmeticError, LookupError, TypeError, struct.error) as error:
+        return {"id": request["id"], "status": "rejected", "type": type(error).__name__, "message": str(error)}
 
 
 def write(data: bytes) -> None:
