@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import random
 import sys
@@ -307,6 +308,36 @@ def test_changed_arguments_are_failures(what: str) -> None:
     assert "PURITY-1" in {v.clause for v in report.failures}
     messages = [v.failure.message for v in report.failures if v.failure]
     assert any(name in m and "changed during the call" in m for m in messages)
+
+
+class Vandal:
+    """A right implementation that overwrites whatever it was given, read-only or not."""
+
+    def forward(self, input: Any, target: Any, *, weight: Any = None, **options: Any) -> Any:
+        try:
+            return multi_margin_loss(input, target, weight=weight, **options)
+        finally:
+            overwrite(input, target, weight)
+
+    def backward(self, grad_output: Any, input: Any, target: Any, *, weight: Any = None, **options: Any) -> Any:
+        try:
+            return multi_margin_loss_backward(grad_output, input, target, weight=weight, **options)
+        finally:
+            overwrite(grad_output, input, target, weight)
+
+
+def overwrite(*arrays: Any) -> None:
+    for array in arrays:
+        if isinstance(array, np.ndarray):
+            with contextlib.suppress(ValueError):  # a view of what is read-only
+                array.flags.writeable = True
+                array[...] = 3
+
+
+def test_what_a_backend_overwrites_is_not_what_the_next_one_is_given() -> None:
+    assert check(Vandal(), dtypes=["float32"]).counts["fail"] > 1000
+    report = check(Kernel(lambda result, _: result), dtypes=["float32"])
+    assert report.conformant, [v.failure for v in report.failures]
 
 
 def raising_property(error: BaseException) -> Any:

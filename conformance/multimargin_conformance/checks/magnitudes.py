@@ -114,7 +114,16 @@ def _cases(made: Made) -> tuple[Case, ...]:
             if case.weight is not None:
                 case.weight[1] = UNUSED[REDUCTIONS.index(reduction)]
             found.append(_without_batch(case) if k % 4 == 3 else case)
+    found = [case for case in found if kind.flushed or _is_normal(case)]
     return tuple(case for case in found if not made.capabilities.leaves_out(case))
+
+
+def _is_normal(case: Case) -> bool:
+    """Whether nothing that is computed is so small that it may be flushed."""
+    x = np.abs(case.input.astype(np.float64))
+    results = np.concatenate([np.abs(expectation(case, part).nearest) for part in ("loss", "gradient")])
+    sizes = np.concatenate([x.reshape(-1), results, results[:1] * 2])
+    return not ((sizes > 0) & (sizes < 4 * float(case.format.smallest_normal))).any()
 
 
 def _can_be_squared(number: float, dtype: str) -> bool:

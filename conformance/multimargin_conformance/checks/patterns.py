@@ -23,6 +23,7 @@ from multimargin_reference.case import Case
 from multimargin_reference.exact_values import exact_values
 from multimargin_reference.expectation import Values
 from multimargin_reference.formats import DTYPES
+from multimargin_vectors.draft import has_kink
 
 LOGITS = {
     "zero": np.array([0.0, -0.0, 0.0, 0.0]),
@@ -37,7 +38,8 @@ WEIGHTS = {
 SHAPES = ((4,), (1, 4), (4, 4))
 MARGINS = (1.0, 0.0, -0.5)
 TARGETS = np.array([2, 0, 3, 1])
-CLAUSES = {"VALUE-1": ["plain patterns"], "GRADIENT-1": ["plain patterns"]}
+TIED = "-tied"  # how the names of checks end whose calls have z = 0
+CLAUSES = {clause: ["plain patterns"] for clause in ("VALUE-1", "GRADIENT-1", "GRADIENT-4")}
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,26 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype, name in product(scope.dtypes, LOGITS):
         made = Made(name, dtype, scope.dtypes, scope.capabilities)
         if made.calls:
-            yield from (_item(made, part) for part in (("loss", "gradient") if scope.gradient else ("loss",)))
+            yield _item(made, "loss", "VALUE-1", made.name, made.calls)
+        if scope.gradient:
+            tied = tuple(pair for pair in made.calls if has_kink(pair[0]))
+            others = tuple(pair for pair in made.calls if not has_kink(pair[0]))
+            if tied:
+                yield _item(made, "gradient", "GRADIENT-4", made.name + TIED, tied)
+            if others:
+                yield _item(made, "gradient", "GRADIENT-1", made.name, others)
 
 
-def _item(made: Made, part: str) -> Item:
-    clause = "VALUE-1" if part == "loss" else "GRADIENT-1"
-
+def _item(made: Made, part: str, clause: str, name: str, calls: tuple[tuple[Case, Values], ...]) -> Item:
     def run(session: Session) -> Result:
-        for k, (case, values) in enumerate(made.calls):
+        for k, (case, values) in enumerate(calls):
             given = _broadcast(case, part, all_of_them=bool(k % 2)) if session.offers("layouts") else {}
             observation = session.function(part)(case, **given)
-            if finding := judge(part, observation, part_of(values, part), f"logits: {made.name}"):
+            if finding := judge(part, observation, part_of(values, part), f"logits: {name}"):
                 return result_of(replace(finding, case=case))
         return PASS
 
-    return Item(f"{clause}/{made.dtype}/patterns-{made.name}/{part}", clause, made.dtype, part, run, kind="patterns")
+    return Item(f"{clause}/{made.dtype}/patterns-{name}/{part}", clause, made.dtype, part, run, kind="patterns")
 
 
 def _broadcast(case: Case, part: str, *, all_of_them: bool) -> Arrays:

@@ -234,7 +234,7 @@ REASONS: dict[str, tuple[str, Change]] = {
     f"target-negative{UNUSED}": ("REJECT-3", _unused(_target(-1, LAST))),
     f"target-classes{UNUSED}": ("REJECT-4", _unused(_target(0, FIRST, 1))),
     "target-classes-beside-nan": ("REJECT-4", _beside_nan(_target(0, LAST, 1))),
-    "target-negative-beside-nan-weight": ("REJECT-3", _beside_nan_weight(_target(-1, FIRST))),
+    "target-classes-beside-nan-weight": ("REJECT-4", _beside_nan_weight(_target(0, FIRST, 1))),
     "target-wraps-at-8-bits": ("REJECT-5", _target(None, FIRST, 2**8)),
     "target-wraps-at-16-bits": ("REJECT-5", _target(None, LAST, 2**16)),
     "target-wraps-at-24-bits": ("REJECT-5", _target(None, LAST, 2**24)),
