@@ -67,8 +67,10 @@ MODELS = {
         "weights that differ for every class, targets that differ from row numbers, each crossed with every option",
     ),
     "WEIGHT-2": Model(
-        "the weight inside the hinge or the power (old PyTorch documentation, PaddlePaddle), on the margin",
-        "negative weights, and weights other than 1 with p = 2; linearity in the weights",
+        "the weight inside the hinge or the power (old PyTorch documentation, PaddlePaddle), on the margin; "
+        "weights past a limit clipped or taken for 0, whole ones kept in a narrower type",
+        "negative weights, and weights other than 1 with p = 2; linearity in the weights; powers of two of every "
+        "magnitude and odd whole numbers, with every reduction",
     ),
     "WEIGHT-3": Model(
         "absolute or clamped weights, 0 taken for absent, tiny weights replaced by an epsilon",
@@ -120,8 +122,10 @@ MODELS = {
         "every C from 1 to 40 and around each power of two up to 131072, with active classes at the places of tails",
     ),
     "SHAPE-5": Model(
-        "the same for rows: an odd row, a last block, offsets n C in 16 bits, a count in 8 bits",
-        "N around each power of two up to 65537, rows with losses of their own, every option crossed with every size",
+        "the same for rows: an odd row, a last block, offsets n C in 16 bits, a count in 8 bits; a last tile, or a "
+        "narrower type, where rows and classes are both many",
+        "N around each power of two up to 65537, rows with losses of their own, every option crossed with every size; "
+        "corners of many rows of many classes",
     ),
     "SHAPE-6": Model(
         "an empty batch rejected or of another shape",
@@ -168,8 +172,8 @@ MODELS = {
         "rows with several active classes; over the classes the gradient sums to zero",
     ),
     "GRADIENT-4": Model(
-        "full or half slope at z = 0 (PyTorch's decomposition)",
-        "exact ties, which random data never has",
+        "full or half slope at z = 0 (PyTorch's decomposition), perhaps for large logits or margins alone",
+        "exact ties, which random data never has, at every magnitude of logits and of the margin",
     ),
     "GRADIENT-5": Model(
         "slope where z < 0: masks forgotten, leaks, signs, NaN by 0 / 0",
@@ -185,7 +189,7 @@ MODELS = {
     ),
     "GRADIENT-8": Model(
         "grad_output ignored, its sign dropped, squared, clipped, truncated",
-        "negative, zero, fractional and huge factors",
+        "negative, zero, fractional and huge factors, of every magnitude and of many digits",
     ),
     "GRADIENT-9": Model(
         "one row's factor for all, by column, averaged, reversed",
@@ -289,16 +293,20 @@ MODELS = {
     ),
     "PURITY-3": Model(
         "caches with keys that miss something; options, targets or contexts of an earlier call; accumulation; "
-        "scratch space shared by threads; a failure after a rejected call, on the n-th call",
-        "pairs of calls that differ in one thing; drawn orders of calls on one object; several threads",
+        "scratch space shared by threads, arguments changed for as long as a call runs; a failure after a "
+        "rejected call, on the n-th call",
+        "pairs of calls that differ in one thing; drawn orders of calls on one object; several threads, with the same "
+        "arrays too; valid calls right after each kind of rejected one",
     ),
     "PURITY-4": Model(
         "a returned buffer that is used again, or is an argument",
         "results looked at after later calls, and overwritten",
     ),
     "PURITY-5": Model(
-        "strides ignored or taken as positive, Fortran order read as C, zero strides written once, addresses rounded",
-        "gaps, negative and zero strides, Fortran order, offsets and odd addresses, for every argument",
+        "strides ignored or taken as positive, Fortran order read as C, zero strides written once, addresses rounded, "
+        "strides counted in elements",
+        "gaps, negative and zero strides, Fortran order, offsets, odd addresses and fields of records, for "
+        "every argument",
     ),
     "PURITY-6": Model(
         "read-only arguments refused",

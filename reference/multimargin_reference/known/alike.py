@@ -77,4 +77,16 @@ ALIKE: dict[tuple[str, ...], str] = {
         "reduction-number-means-sum",
         "reduction-number-modulo-three",
     ): "Both take the number 2 for sum, and no check has a call in which the others differ.",
+    (
+        "result-buffer-reused",
+        "workspace-reused",
+    ): "Both put the next result of a shape where the last one was, and every check makes one of the same shape.",
+    (
+        "validated-once",
+        "target-unchecked",
+    ): "A valid call of the same shape comes before every target out of range.",
+    (
+        "weight-by-one-hot-on-one-path",
+        "unused-weights-of-many-rows",
+    ): "Every check of unused weights has calls of both paths.",
 }
