@@ -143,7 +143,7 @@ def test_a_crash_costs_its_own_tests_alone(run: Run) -> None:
     done = suite(run, ":Crashing", *words, select="VALUE-6 or VALUE-7")
     assert done.returncode == 1
     assert "crashed: the process was ended by SIGABRT" in done.stdout
-    assert " 2 failed, 3 passed" in last(done)  # of VALUE-7, two kinds
+    assert " 2 failed, 4 passed" in last(done)  # of VALUE-7, two kinds
 
 
 def test_runxfail_fails_what_is_known(run: Run, site: Path) -> None:
@@ -267,7 +267,7 @@ def test_xdist_gives_the_same(run: Run, site: Path) -> None:
     pytest.importorskip("xdist")
     done = suite(run, ":Faulty", "-n", "2", *expected(site, "VALUE-7"))
     assert done.returncode == 0
-    assert " 9 passed, 4 xfailed in " in last(done)  # GRADIENT-4 in two dtypes and four kinds, and the entry
+    assert " 13 passed, 4 xfailed in " in last(done)  # GRADIENT-4 in two dtypes and six kinds, and the entry
 
 
 def test_behaviours_are_listed_and_are_properties(run: Run, site: Path) -> None:
