@@ -54,7 +54,7 @@ class Corner:
 def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a dtype, half of the sizes and part; no halves: their grids are too coarse."""
     parts = ("loss", "gradient") if scope.gradient else ("loss",)
-    for dtype, (clause, numbers) in product(scope.dtypes, HALVES):
+    for dtype, (clause, numbers) in product(scope.dtypes, DIRECTIONS):
         if dtype not in STEPS:
             continue
         turns = [(n, t) for n in numbers for t in range(4 if SIZES[n] == TURNED else 1 + n % 2)]
@@ -107,7 +107,7 @@ def call(corner: Corner) -> Case:
     return Case(x.astype(kind), y, 2 - corner.turn % 2, 0.0, weight, reduction, np.asarray(grads))
 
 
-HALVES = (
+DIRECTIONS = (
     ("SHAPE-4", tuple(k for k, (rows, classes) in enumerate(SIZES) if classes >= rows)),
     ("SHAPE-5", tuple(k for k, (rows, classes) in enumerate(SIZES) if classes < rows)),
 )
