@@ -1,4 +1,4 @@
-"""What a known fault and a legal variant are, and the four ways in which they are made from the model."""
+"""What a known fault and a legal variant are, and the five ways in which they are made from the model."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def fault(name: str, sentence: str, clauses: str, **steps: Any) -> Fault:
 def stateful(name: str, sentence: str, clauses: str, start: Callable[[], Answer]) -> Fault:
     """Answer every call by what `start()` returned; it is called once for each backend, so no state is shared."""
     return Fault(name, sentence, tuple(clauses.split()), lambda: Custom(name, start()))
+
+
+def answered(name: str, sentence: str, clauses: str, answer: Answer) -> Fault:
+    """Answer every call by a function that keeps nothing."""
+    return stateful(name, sentence, clauses, lambda: answer)
 
 
 def before(name: str, sentence: str, clauses: str, change: Callable[[Request], Request], model: Model = MODEL) -> Fault:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from multimargin_reference.known.catalogue import Answer, Fault, before, fault, stateful
+from multimargin_reference.known.catalogue import Answer, Fault, answered, before, fault, stateful
 from multimargin_reference.known.model import MODEL, Array, Request, Work, active, hinge, row_weight
 from multimargin_reference.known.model import drop_target as left_out
 
@@ -188,10 +188,6 @@ def zero_gradient_is_grad_output(r: Request) -> Any:
     return value
 
 
-def always(answer: Answer) -> Any:
-    return lambda: answer
-
-
 FAULTS: tuple[Fault, ...] = (
     fault("ties-of-large-logits", "Logits above 1e6 have a slope at z = 0.", "GRADIENT-4", active=ties_of_large_logits),
     fault("ties-at-large-margins", "Margins above 100: a slope at z = 0.", "GRADIENT-4", active=ties_at_large_margins),
@@ -224,7 +220,7 @@ FAULTS: tuple[Fault, ...] = (
     before("grad-output-clipped-at-1e6", "grad_output is clipped at 1e6.", "GRADIENT-8", limited_grad_output),
     before("whole-logits-in-float32", "Logits that are whole numbers are read as float32.", "VALUE-1", whole_logits),
     before("subnormal-logits-are-zero", "Weighted calls read subnormal logits as 0.", "SPECIAL-5", flushed_logits),
-    stateful("shortcut-for-zeros", "All logits 0: the last class's weight.", "VALUE-1", always(shortcut_for_zeros)),
+    answered("shortcut-for-zeros", "All logits 0: the last class's weight.", "VALUE-1", shortcut_for_zeros),
     fault(
         "last-row-of-large-blocks",
         "With more than 1024 rows and 16 classes the last row is left out.",
@@ -243,11 +239,11 @@ FAULTS: tuple[Fault, ...] = (
         "VALUE-1",
         add=counted_in_half,
     ),
-    stateful(
+    answered(
         "finite-terms-overflow",
         "Where finite terms add up to an infinity it raises an error.",
         "SPECIAL-6",
-        always(whole_sum_of_finite_terms),
+        whole_sum_of_finite_terms,
     ),
     before(
         "strides-of-records",
@@ -264,10 +260,10 @@ FAULTS: tuple[Fault, ...] = (
     ),
     stateful("fails-once-more", "The call after a rejected one fails too.", "PURITY-3", failing_once_more),
     stateful("masks-its-input", "The targets are masked in input while a call runs.", "PURITY-3", masking_its_input),
-    stateful(
+    answered(
         "zero-gradient-is-grad-output",
         "With one class the zeros of grad_output are returned themselves.",
         "PURITY-4",
-        always(zero_gradient_is_grad_output),
+        zero_gradient_is_grad_output,
     ),
 )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from multimargin_reference.formats import DTYPES
-from multimargin_reference.known.catalogue import Answer, Fault, before, fault, stateful
+from multimargin_reference.known.catalogue import Answer, answered, before, fault, stateful
 from multimargin_reference.known.model import MODEL, Array, Request, Work, active, hinge, row_weight
 from multimargin_reference.known.model import drop_target as left_out
 
@@ -215,10 +215,6 @@ def known_by_its_beginning() -> Answer:
         return answers.setdefault(key, value).copy()
 
     return answer
-
-
-def answered(name: str, sentence: str, clauses: str, answer: Answer) -> Fault:
-    return stateful(name, sentence, clauses, lambda: answer)
 
 
 FAULTS = (
