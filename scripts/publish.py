@@ -7,6 +7,7 @@ What runs on a GPU, or in an environment of its own (environments.py), is left a
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,7 @@ BACKENDS = {
 }
 PROFILES = {name: backend.profile for name, backend in BACKENDS.items()}
 ON_A_GPU = tuple(name for name, backend in BACKENDS.items() if backend.device == "cuda")
+PROCESSES_ON_A_GPU = max(1, (os.cpu_count() or 1) * 3 // 4)  # targets out of range take further ones
 NO_GPU = "not run: no GPU"
 NO_ENVIRONMENT = "not run: no environment {!r}: make backends"
 
@@ -113,6 +115,7 @@ def publish(name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "multimargin_conformance.cli", "check", backend.spec, "--output", folder]
         command += ["--profile", backend.profile, "--format", ",".join(SUFFIXES)]
+        command += ["-j", str(PROCESSES_ON_A_GPU)] if backend.device == "cuda" else []
         python = interpreter(backend.environment) if backend.environment else ""
         more = {"--device": backend.device, "--python": python, "--clause": backend.clause, "-k": backend.select}
         command += [word for option, value in more.items() if value for word in (option, value)]

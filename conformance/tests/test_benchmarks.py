@@ -58,7 +58,7 @@ def test_the_benchmark_of_the_drop_in_runs_without_a_gpu(tmp_path: Path) -> None
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = json.loads(written.read_text(encoding="utf-8"))["rows"]
-    assert [row["side"] for row in rows] == ["eager", "drop-in", "drop-in, unchecked", "copy"] * 2
+    assert [row["side"] for row in rows] == ["eager", "drop-in", "drop-in, checked", "copy"] * 2
     assert all(row["both"]["median"] > 0 for row in rows)
     assert table.read_text(encoding="utf-8").count("|\n") == 2 + len(rows)
 

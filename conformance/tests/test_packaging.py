@@ -22,7 +22,7 @@ PACKAGES = {  # package: the packages of ours that it may import beside itself
 TRITON = {"multimargin_reference/triton_kernels.py", "multimargin_reference/triton_loss.py"}
 NUMBA = {"multimargin_reference/numba_kernels.py", "multimargin_reference/numba_engine.py"}
 TORCH = re.compile(
-    r"multimargin_reference/(torch|torch_operators|triton_loss|numba_loss)\.py|"
+    r"multimargin_reference/(aten|torch|torch_operators|triton_loss|numba_loss)\.py|"
     r"multimargin_conformance/adapters/(torch|torch_compile|tensors|torch_class/\w+)\.py|"
     r"multimargin_conformance/worker/frameworks/(torch_operator|onnx_export|relatives)\.py"
 )

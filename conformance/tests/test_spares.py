@@ -126,6 +126,46 @@ def test_a_process_that_forks_and_ends_is_done_without(there: Opened) -> None:
         spares.close()
 
 
+SMALL = """import os
+from pathlib import Path
+
+
+class Backend:
+    \"\"\"Starts only while fewer than four others run: so much memory has its device.\"\"\"
+
+    def forward(self, input, target, **options):
+        raise NotImplementedError
+
+    @property
+    def version(self):
+        folder = Path("contexts")
+        folder.mkdir(exist_ok=True)
+        held = [p for p in folder.iterdir() if int(p.name) != os.getpid() and Path("/proc", p.name, "fd").is_dir()]
+        if len([p for p in held if "Z" not in Path("/proc", p.name, "stat").read_text().split()[2]]) >= 4:
+            raise MemoryError("out of memory")
+        (folder / str(os.getpid())).touch()
+        return "1"
+
+
+backend = Backend()
+"""
+
+
+def test_a_device_with_memory_for_few_processes_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small.py").write_text(SMALL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(spares_module, "PAUSES_S", (0.0, 0.0, 0.0))
+    found = opened("py:small.py:backend", "gpu")
+    spares = Spares(found, most=6)
+    try:
+        for number in range(10):
+            spares.retire(spares.take(number))
+        assert spares.most < 4
+    finally:
+        spares.close()
+        found.link.kill()
+
+
 def test_each_call_that_ends_a_device_has_a_process_and_all_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

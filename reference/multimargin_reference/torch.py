@@ -6,31 +6,25 @@ halves computed in float32; rows' sums weighted and scaled in float64; one round
 On CUDA, where Triton is installed, `triton_loss` computes the same in one pass over input; on the CPU `numba_loss`
 does, where Numba is. In graphs of torch.compile both are operators, `torch_operators`. Plain tensor operations are left
 for other devices, and for what sees operations only: vmap, other transforms, tracing, exporting, fake tensors. Small
-batches of float32 and float64 on the CPU are handed over to ATen, which is right about them, though where rounding may
+batches of float32 and float64 are handed over to ATen (`aten`), which is right about them, though where rounding may
 decide the sign of z it does.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 import warnings
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from multimargin_reference import torch_operators
+from multimargin_reference import aten, torch_operators
 from multimargin_reference.engine import engine
 from multimargin_reference.module import check_constructor, reduction_from_flags
 from multimargin_reference.validation import REDUCTIONS
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # CUDA's kernels on the CPU, for tests
-FEW = 0 if INTERPRETED else 1 << 14  # numbers up to which ATen is as fast as anything that is called from Python
-PLAIN = (Tensor, torch.nn.Parameter)
-ATEN_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 COMPUTE_DTYPES = {
     torch.float16: torch.float32,
     torch.bfloat16: torch.float32,
@@ -53,14 +47,14 @@ def multi_margin_loss(
 
     input: (N, C) or (C,), float16, bfloat16, float32 or float64; target: (N,) or (), int64; weight: (C,), input's
     dtype. The result has input's dtype and the shape () (mean, sum) or target's (none); an empty batch gives 0. Under
-    autocast, halves become float32 first. On CUDA the check of target's values waits for the device; with the
-    environment variable MULTIMARGIN_DEVICE_ASSERT=1, and while a CUDA graph is captured, the device asserts it instead.
+    autocast, halves become float32 first. On CUDA the device asserts that targets are in range, as PyTorch's operator
+    does; with the environment variable MULTIMARGIN_CHECK_TARGETS=1 each call waits for the device and raises an error.
     Raises ValueError for p, reduction or weight's rank, TypeError for what is not a tensor or a number, RuntimeError
     for any other wrong shape, dtype or value, and NotImplementedError for a second derivative.
     """
-    if size_average is None and reduce is None and _is_atens(input, target, p, margin, weight, reduction):
+    if size_average is None and reduce is None and aten.is_atens(input, target, p, margin, weight, reduction):
         try:
-            return torch._C._nn.multi_margin_loss(input, target, p, margin, weight, ATEN_REDUCTIONS[reduction])  # type: ignore[arg-type]
+            return aten.loss(input, target, p, margin, weight, reduction)
         except RuntimeError:
             pass  # what ATen refuses is refused below, in more words
     reduction = reduction_from_flags(size_average, reduce, reduction)
@@ -164,7 +158,7 @@ class _FusedLoss(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> Any:
         tensors, gradient = ctx.saved_tensors, ctx.gradient
         ctx.gradient = None  # a second backward computes it again; and what is kept here would be copied by autograd
-        if gradient is None or torch.is_grad_enabled() or not _is_plain(grad_output, gradient.device):
+        if gradient is None or torch.is_grad_enabled() or not aten.is_plain(grad_output, gradient.device):
             gradient = _Gradient.apply(grad_output, *tensors, *ctx.options)  # type: ignore[no-untyped-call]
         else:
             _kernels(gradient.device).multiply(gradient, grad_output, *tensors, *ctx.options)
@@ -239,51 +233,14 @@ def _is_compiled() -> bool:
     )
 
 
-def _is_atens(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduction: Any) -> bool:
-    """Return whether ATen does this call as well, and is the first to be done: few numbers, and a batch of them."""
-    return (
-        type(input) in PLAIN
-        and input.is_cpu
-        and (input.dtype is torch.float32 or input.dtype is torch.float64)
-        and input.dim() == 2
-        and 0 < input.numel() < FEW
-        and type(target) is Tensor
-        and target.is_cpu
-        and target.dtype is torch.int64
-        and target.dim() == 1
-        and p in (1, 2)
-        and type(margin) in (int, float)
-        and reduction in ATEN_REDUCTIONS
-        and (weight is None or (type(weight) in PLAIN and weight.dim() == 1 and not weight.requires_grad))
-        and not torch.compiler.is_compiling()
-        and not _sees_operations()
-    )
-
-
 def _has_kernels(input: Tensor, *others: Tensor | None) -> bool:
     """Return whether kernels may compute this: they need values in the memory of one device, and what compiles them."""
     return (
         not torch.compiler.is_compiling()
-        and not _sees_operations()
-        and all(t is None or _is_plain(t, input.device) for t in (input, *others))
+        and not aten.sees_operations()
+        and all(t is None or aten.is_plain(t, input.device) for t in (input, *others))
         and _kernels(input.device) is not None
     )
-
-
-def _sees_operations() -> bool:
-    """Return whether something is at work that has to see every operation."""
-    return (
-        torch._C._is_tracing()
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack() > 0
-        or forward_ad._current_level >= 0  # of a tangent ATen and kernels make nothing, and say nothing
-    )
-
-
-def _is_plain(tensor: Tensor, device: torch.device) -> bool:
-    """Return whether a tensor has memory of its own there; under is_grads_batched, grad_output has none."""
-    known = type(tensor) in PLAIN and tensor.device == device
-    return known and not tensor.is_neg() and torch._C._has_storage(tensor)
 
 
 @cache
@@ -292,7 +249,7 @@ def _kernels(device: torch.device) -> Any:
 
     Warns once of why, where Triton is installed and does not run.
     """
-    if device.type == "cpu" and not INTERPRETED:
+    if device.type == "cpu" and not aten.INTERPRETED:
         return None if engine() is None else importlib.import_module("multimargin_reference.numba_loss")
     if device.type not in ("cuda", "cpu"):
         return None

@@ -9,8 +9,8 @@ Triton's interpreter (TRITON_INTERPRET=1 before triton is imported) runs the sam
 
 from __future__ import annotations
 
-import os
 import struct
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,15 +22,15 @@ import triton.language as tl
 from torch import Tensor
 
 from multimargin_reference import triton_kernels as kernels
+from multimargin_reference.aten import checks_targets
 
-UNCHECKED = "MULTIMARGIN_DEVICE_ASSERT"  # set to 1: a target out of range is an assertion on the device
 WHOLE = {16: (128, 4), 64: (32, 4), 256: (4, 4), 1024: (1, 4)}  # classes of a tile, to its rows and its warps
 BLOCK, WARPS = 2048, 8  # of rows with more classes
 PROGRAMS = 2048  # at most, where each takes several rows: so many partial sums are added by one program
 PARTS = 1024  # programs at most, where rows are taken in parts
 LANES, LAST_WARPS = 1024, 4  # of the kernels that add partial sums
 VECTOR = 16  # bytes of one access, and what Triton wants pointers to be divisible by
-NARROW = 1 << 31  # numbers from here on, and below its negative, are passed as int64
+OUT_OF_RANGE = "multi_margin_loss: a target is out of range"
 LARGEST = {dtype: torch.finfo(dtype).max for dtype in (torch.float32, torch.float64)}
 
 
@@ -59,7 +59,7 @@ def plan(N: int, C: int) -> Plan:
 
 
 def loss(input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str) -> Tensor:
-    """Return the loss. Raises RuntimeError for a target out of range."""
+    """Return the loss; see `_Call.check` for targets out of range."""
     call = _Call(input, target, weight, p, margin, reduction)
     result = call.new_loss()
     call.check(call.run(result, None))
@@ -69,7 +69,7 @@ def loss(input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: f
 def loss_and_gradient(
     input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss and the gradient for a grad_output of ones. Raises RuntimeError for a target out of range."""
+    """Return the loss and the gradient for a grad_output of ones; see `_Call.check` for targets out of range."""
     call = _Call(input, target, weight, p, margin, reduction)
     result, gradient = call.new_loss(), torch.empty_like(input)
     call.check(call.run(result, gradient))
@@ -139,50 +139,100 @@ class _Call:
     def _run(
         self, loss: Tensor | None, gradient: Tensor | None, grad_output: Tensor | None, unless_one: bool
     ) -> Tensor | None:
-        x = self.input
-        w, g, d = [x if t is None else t for t in (self.weight, grad_output, gradient)]
-        divided, sizes, constants = _layout(self.N, self.C, x.dtype, x.stride(), d.stride())
-        work = torch.empty(3 * divided.programs, dtype=torch.float64, device=x.device)
-        right, losses = None, loss
-        if losses is None:  # rows in parts are added up all the same; elsewhere nothing is written
-            losses = d if divided.parts == 1 else x.new_empty(1)
-        if loss is not None or divided.parts > 1:
-            right = torch.empty((), dtype=torch.bool, device=x.device)
-        each = int(self.each and loss is not None)
-        steps = [t.stride(0) if t.dim() else 0 for t in (self.target, w, g)]
-        given = self.N * (self.weight is not None), self.N * (grad_output is not None)
-        numbers = *sizes, *steps, self.margin, self.divisor, *given, each, int(unless_one)
-        arrays = x, self.target, w, g, losses, d, work
-        constants = self.p, gradient is not None, *constants
-        if not divided.blocks:
-            tile = *constants, divided.rows, divided.block
-            _launch(kernels.whole_rows, divided.programs, arrays, numbers, tile, divided.warps)
-        else:
-            parts = divided.parts, divided.blocks
-            _launch(
-                kernels.split_rows, divided.programs, arrays, (*numbers, *parts), (*constants, BLOCK), divided.warps
-            )
-        if divided.parts > 1:
-            assert right is not None
-            lanes = triton.next_power_of_2(divided.parts)
-            tile = *constants, max(1, LANES // lanes), lanes
-            _launch(kernels.sum_parts, 1, (*arrays, right), (*numbers, divided.parts), tile, LAST_WARPS)
-        elif right is not None:
-            numbers = divided.programs, self.divisor, each
-            _launch(kernels.sum_programs, 1, (losses, work, right), numbers, (constants[2], LANES), LAST_WARPS)
+        x, y, weight, grads = self.input, self.target, self.weight, grad_output
+        each = self.each and loss is not None
+        launches = _launches(
+            self.N, self.C, x.dtype, x.stride(), None if gradient is None else gradient.stride(), y.stride(),
+            None if weight is None else weight.stride(), None if grads is None else (grads.dtype, grads.stride()),
+            self.p, self.margin, self.divisor, each, loss is not None, unless_one,
+        )  # fmt: skip
+        w, g, d = x if weight is None else weight, x if grads is None else grads, x if gradient is None else gradient
+        work = torch.empty(launches.work, dtype=torch.float64, device=x.device)
+        right = torch.empty((), dtype=torch.bool, device=x.device) if launches.last else None
+        if loss is None:  # rows in parts are added up all the same; elsewhere nothing is written
+            loss = x.new_empty(1) if launches.last else d
+        aligned = (x.data_ptr() | y.data_ptr() | w.data_ptr() | g.data_ptr() | d.data_ptr()) % VECTOR == 0
+        arrays = x, y, w, g, loss, d, work
+        launches.first.launch(arrays, aligned)
+        if launches.last:
+            some = launches.last.kernel is kernels.sum_programs
+            launches.last.launch((loss, work, right) if some else (*arrays, right), aligned)
         return right
 
     def check(self, right: Tensor | None) -> None:
-        """Raise RuntimeError for a target out of range, which waits for the device; or let the device assert it."""
+        """Let the device assert that targets are in range, or raise RuntimeError, where that is asked for.
+
+        The error waits for the device, so while a CUDA graph is captured there is none.
+        """
         if right is None:
             return
-        if os.environ.get(UNCHECKED) == "1" or (right.is_cuda and torch.cuda.is_current_stream_capturing()):
-            torch._assert_async(right)
+        if not checks_targets() or (right.is_cuda and torch.cuda.is_current_stream_capturing()):
+            torch._assert_async(right, OUT_OF_RANGE)
         elif not right.item():
             raise RuntimeError(out_of_range(self.target, self.C))
 
 
+class _Launch:
+    """A kernel, and what it is launched with beside tensors.
+
+    To look up what a kernel was compiled to takes Triton longer than most kernels take, so that is kept here, by
+    device: all else that the code depends on is a launch's own. Unaligned tensors are left to Triton.
+    """
+
+    def __init__(self, kernel: Any, programs: int, numbers: tuple[Any, ...], warps: int) -> None:
+        self.kernel, self.grid, self.numbers, self.warps = kernel, (programs, 1, 1), numbers, warps
+        self._compiled: dict[torch.device, Callable[..., Any]] = {}
+
+    def launch(self, tensors: tuple[Tensor | None, ...], aligned: bool) -> None:
+        """Launch the kernel on the current device, where the tensors are."""
+        assert tensors[0] is not None
+        device = tensors[0].device
+        if aligned and (known := self._compiled.get(device)) is not None:
+            known(*tensors, *self.numbers)
+            return
+        # The default of fusing multiplications and additions is about to change.
+        options = {"num_warps": self.warps, "enable_fp_fusion": False}
+        made = self.kernel[self.grid](*tensors, *self.numbers, **options)
+        if aligned and made is not None:  # the interpreter makes nothing
+            self._compiled[device] = made[self.grid]
+
+
+@dataclass(frozen=True)
+class _Launches:
+    """The kernel of all rows, what adds up behind it, where something is wanted of it, and the length of `work`."""
+
+    first: _Launch
+    last: _Launch | None
+    work: int
+
+
 @lru_cache(maxsize=4096)
+def _launches(
+    N: int, C: int, dtype: torch.dtype, x_steps: tuple[int, ...], d_steps: tuple[int, ...] | None,
+    y_steps: tuple[int, ...], w_steps: tuple[int, ...] | None, grads: tuple[torch.dtype, tuple[int, ...]] | None,
+    p: int, margin: int, divisor: int, each: bool, has_loss: bool, unless_one: bool,
+) -> _Launches:  # fmt: skip
+    """Return what a call needs by all but its values; steps are strides, None of what is not there."""
+    divided, sizes, constants = _layout(N, C, dtype, x_steps, x_steps if d_steps is None else d_steps)
+    steps = [(some or (0,))[0] for some in (y_steps, w_steps, grads and grads[1])]
+    given = N * (w_steps is not None), N * (grads is not None)
+    numbers = *sizes, *steps, margin, divisor, *given, int(each), int(unless_one)
+    constants = p, d_steps is not None, *constants
+    work = 3 * divided.programs
+    if divided.blocks:
+        tile = divided.parts, divided.blocks, *constants, BLOCK
+        first = _Launch(kernels.split_rows, divided.programs, (*numbers, *tile), divided.warps)
+    else:
+        tile = *constants, divided.rows, divided.block
+        first = _Launch(kernels.whole_rows, divided.programs, (*numbers, *tile), divided.warps)
+    if divided.parts > 1:
+        lanes = triton.next_power_of_2(divided.parts)
+        rest = *numbers, divided.parts, *constants, max(1, LANES // lanes), lanes
+        return _Launches(first, _Launch(kernels.sum_parts, 1, rest, LAST_WARPS), work)
+    rest = divided.programs, divisor, int(each), constants[2], LANES
+    return _Launches(first, _Launch(kernels.sum_programs, 1, rest, LAST_WARPS) if has_loss else None, work)
+
+
 def _layout(
     N: int, C: int, dtype: torch.dtype, x: tuple[int, ...], d: tuple[int, ...]
 ) -> tuple[Plan, tuple[int, ...], tuple[Any, ...]]:
@@ -194,35 +244,6 @@ def _layout(
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     triton_dtype = tl.float64 if dtype == torch.float64 else tl.float32
     return plan(N, C), numbers, (triton_dtype, LARGEST[compute], align, x_step == d_step == 1)
-
-
-_compiled: dict[Any, Any] = {}
-
-
-def _launch(
-    kernel: Any,
-    programs: int,
-    tensors: tuple[Tensor, ...],
-    numbers: tuple[int, ...],
-    constants: tuple[Any, ...],
-    warps: int,
-) -> None:
-    """Launch a kernel with its arguments in this order.
-
-    To look up what it was compiled to takes Triton longer than most kernels take, so that is done here: by all that the
-    code depends on. Unaligned tensors, and what is not compiled yet, are left to Triton.
-    """
-    wide = tuple([-NARROW <= number < NARROW for number in numbers])
-    key = kernel, tuple([t.dtype for t in tensors]), tensors[0].device, wide, constants, warps
-    aligned = all(tensor.data_ptr() % VECTOR == 0 for tensor in tensors)
-    if aligned and (known := _compiled.get(key)) is not None:
-        known[(programs, 1, 1)](*tensors, *numbers, *constants)
-        return
-    # The default of fusing multiplications and additions is about to change.
-    options = {"num_warps": warps, "enable_fp_fusion": False}
-    made = kernel[(programs,)](*tensors, *numbers, *constants, **options)
-    if aligned and made is not None:  # the interpreter makes nothing
-        _compiled[key] = made
 
 
 def _on(device: torch.device) -> AbstractContextManager[Any]:

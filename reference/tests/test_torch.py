@@ -18,6 +18,7 @@ from multimargin_reference import oracle
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from multimargin_reference import aten  # noqa: E402
 from multimargin_reference import torch as drop_in  # noqa: E402
 from multimargin_reference.torch import MultiMarginLoss, multi_margin_loss  # noqa: E402
 
@@ -34,13 +35,15 @@ NAN, INF = math.nan, math.inf
 @pytest.fixture(autouse=True, params=["operations", "kernels", "handed over"])
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run every test with tensor operations, with what is compiled, and with small batches handed over to ATen."""
+    monkeypatch.setenv(aten.CHECKED, "1")  # on a device an assertion would be the end of all tests
     if request.param == "operations":
         monkeypatch.setattr(drop_in, "_kernels", lambda _: None)
     if request.param == "kernels":
         pytest.importorskip("numba")
         assert drop_in._kernels(torch.device("cpu")) is not None
     if request.param != "handed over":
-        monkeypatch.setattr(drop_in, "FEW", 0)
+        monkeypatch.setattr(aten, "FEW", 0)
+        monkeypatch.setattr(aten, "FEW_ON_CUDA", 0)
     return str(request.param)
 
 

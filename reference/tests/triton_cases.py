@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 import torch
 import triton  # noqa: F401 (without it these tests have nothing to run)
 
-from multimargin_reference import triton_loss
+import multimargin_reference
+from multimargin_reference import aten, triton_loss
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import expected_values
 from multimargin_reference.formats import DTYPES
@@ -26,6 +28,13 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NAN, INF = math.nan, math.inf
 SHAPES = [(1, 1), (5, 3), (3, 4), (2, 5), (5, 16), (3, 17), (2, 32), (2, 33), (1, 70), (7, 17)]
 REDUCTIONS = ["none", "mean", "sum"]
+
+
+@pytest.fixture(autouse=True)
+def by_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hand nothing over to ATen, and let targets out of range be errors: on a device an assertion would be its end."""
+    monkeypatch.setattr(aten, "FEW_ON_CUDA", 0)
+    monkeypatch.setenv(aten.CHECKED, "1")
 
 
 @pytest.fixture
@@ -40,7 +49,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _forget() -> None:
-    for cached in (triton_loss.plan, triton_loss._layout):
+    for cached in (triton_loss.plan, triton_loss._launches):
         cached.cache_clear()
 
 
@@ -212,9 +221,9 @@ def test_targets_out_of_range(value: int, classes: int, reduction: str, monkeypa
     for leaf in (x, x.clone().requires_grad_()):
         with pytest.raises(RuntimeError, match=rf"target\[2\]={value}, but should be in \[0, {classes}\)"):
             multi_margin_loss(leaf, y, reduction=reduction)
-    if DEVICE == "cpu":  # on a device this would be its end
-        monkeypatch.setenv("MULTIMARGIN_DEVICE_ASSERT", "1")
-        with pytest.raises(RuntimeError, match="Expected Tensor with single nonzero value"):
+    if DEVICE == "cpu":
+        monkeypatch.delenv(aten.CHECKED)
+        with pytest.raises(RuntimeError, match="multi_margin_loss: a target is out of range"):
             multi_margin_loss(x, y, reduction=reduction)
 
 
@@ -233,7 +242,7 @@ def test_a_second_backward_and_a_second_derivative() -> None:
 def test_what_sees_operations_alone_gets_operations() -> None:
     x, y = torch.randn(3, 4, device=DEVICE), torch.arange(3, device=DEVICE)
     plain = multi_margin_loss(x, y, reduction="none")
-    assert torch.equal(torch.vmap(multi_margin_loss)(x, y), plain)
+    torch.testing.assert_close(torch.vmap(multi_margin_loss)(x, y), plain)
     leaf = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(multi_margin_loss(leaf, y), leaf)
     torch.testing.assert_close(torch.func.grad(multi_margin_loss)(x, y), gradient)
@@ -253,30 +262,34 @@ def test_where_triton_does_not_run_it_is_said_once(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("no C compiler")
 
     monkeypatch.setattr(triton_loss, "loss", failing)
-    drop_in._runs_kernels.cache_clear()
+    drop_in._kernels.cache_clear()
     x, y = torch.zeros(2, 4, device=DEVICE), torch.zeros(2, dtype=torch.int64, device=DEVICE)
     try:
         with pytest.warns(UserWarning, match="Triton does not run on .*: no C compiler"):
             assert drop_in.multi_margin_loss(x, y).item() == 0.75
         assert drop_in.multi_margin_loss(x, y).item() == 0.75
     finally:
-        drop_in._runs_kernels.cache_clear()
+        drop_in._kernels.cache_clear()
 
 
 def test_without_triton_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     from multimargin_reference import torch as drop_in
 
-    def missing() -> None:
-        raise ImportError("No module named 'triton'")
-
-    monkeypatch.setattr(drop_in, "_kernels", missing)
-    drop_in._runs_kernels.cache_clear()
+    monkeypatch.setitem(sys.modules, "multimargin_reference.triton_loss", None)
+    monkeypatch.delattr(multimargin_reference, "triton_loss")
+    drop_in._kernels.cache_clear()
     try:
-        assert not drop_in._runs_kernels(torch.device(DEVICE))
+        assert drop_in._kernels(torch.device(DEVICE)) is None
     finally:
-        drop_in._runs_kernels.cache_clear()
+        drop_in._kernels.cache_clear()
 
 
 def test_kernels_are_left_alone_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    assert not _has_kernels(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64))
+    from multimargin_reference import torch as drop_in
+
+    monkeypatch.setattr(aten, "INTERPRETED", False)
+    drop_in._kernels.cache_clear()
+    try:
+        assert drop_in._kernels(torch.device("cpu")) is not triton_loss
+    finally:
+        drop_in._kernels.cache_clear()

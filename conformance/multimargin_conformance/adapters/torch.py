@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,17 @@ from multimargin_conformance.capabilities import Capabilities
 
 CPU_EAGER_DTYPES = ("float32", "float64")  # the CPU kernel says "not implemented for 'Half'"
 REDUCTION_CODES = {"none": 0, "mean": 1, "sum": 2}
+
+
+def _prepare(device: str) -> None:
+    """Make a device's context and load what every call needs; raises where there is no such device.
+
+    The first call takes seconds there, which processes that are started ahead have behind them then.
+    """
+    one = torch.ones(1, device=device, requires_grad=True)
+    if not one.is_cpu and not one.is_meta:
+        one.sum().backward()  # type: ignore[no-untyped-call]
+        one.cpu()
 
 
 class TensorBackend:
@@ -30,7 +42,7 @@ class TensorBackend:
     def __init__(
         self, function: Callable[..., Any], name: str, device: str = "cpu", cls: Callable[..., Any] | None = None
     ) -> None:
-        torch.empty(0, device=device)  # raises where there is no such device
+        _prepare(device)
         self.function, self.name, self.device = function, name, device
         self.integration = TorchIntegration(function, cls, device)
         self.version = torch.__version__
@@ -98,13 +110,19 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, reduction="me
 
 
 class TorchReference(TensorBackend):
-    """multimargin_reference.torch: multi_margin_loss and MultiMarginLoss."""
+    """multimargin_reference.torch: multi_margin_loss and MultiMarginLoss.
+
+    On CUDA targets are checked, unless the environment says otherwise: its kernels answer small calls too then, and a
+    target out of range costs no process.
+    """
 
     source = "from multimargin_reference.torch import multi_margin_loss"
 
     def __init__(self, device: str = "cpu") -> None:
+        from multimargin_reference.aten import CHECKED
         from multimargin_reference.torch import MultiMarginLoss, multi_margin_loss
 
+        os.environ.setdefault(CHECKED, "1")
         super().__init__(multi_margin_loss, "torch-reference", device, MultiMarginLoss)
 
 
@@ -114,7 +132,7 @@ class RawKernel:
     framework = "torch-kernel"
 
     def __init__(self, kernel: Any, device: str) -> None:
-        torch.empty(0, device=device)  # raises where there is no such device
+        _prepare(device)
         self.kernel, self.device = kernel, device
         self.version = str(getattr(kernel, "version", torch.__version__))
         if isinstance(declared := getattr(kernel, "capabilities", None), Capabilities):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 
+from multimargin_conformance.backend import BackendNotStarted
 from multimargin_conformance.isolation.forks import Forks
 from multimargin_conformance.isolation.launch import Begun, Opened
 from multimargin_conformance.isolation.link import Link
 
 MOST = 6  # at once: a device makes few contexts at the same time, and each takes of its memory
-RETIRED = 16  # processes that may still be ending: a device takes its time to let go of one
+RETIRED = 4  # processes that may still be ending: a device takes its time to let go of one
+PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # before further attempts: other runs may hold the device's memory for a while
 
 
 class Spares:
@@ -31,16 +34,19 @@ class Spares:
         self._retired: deque[Link] = deque()
 
     def take(self, first_id: int) -> Link:
-        """Return a process that was asked to start and did. Raises BackendNotStarted."""
-        if self._taken == 1:
-            self._prepare()
-        begun = self._begun.popleft() if self._begun else self._begin()
-        while self._taken and len(self._begun) < self.most:
-            self._begun.append(self._begin())
-        self._taken += 1
-        link = begun.started()
-        link.next_id = max(link.next_id, first_id)
-        return link
+        """Return a process that was asked to start and did. Raises BackendNotStarted.
+
+        Where one does not start, those that are ending or wait may hold the memory that it needs: they are ended, fewer
+        are started ahead from then on, and it is tried again.
+        """
+        for pause in PAUSES_S:
+            try:
+                return self._started(first_id)
+            except BackendNotStarted:
+                self.most //= 2
+                self._end_all()
+                time.sleep(pause)
+        return self._started(first_id)
 
     def retire(self, link: Link) -> None:
         """End a process, and do not wait for that unless too many are ending."""
@@ -51,13 +57,27 @@ class Spares:
 
     def close(self) -> None:
         """End every process that was not taken, or that was given back."""
+        self._end_all()
+        if self._forks is not None:
+            self._forks.close()
+            self._forks = None
+
+    def _started(self, first_id: int) -> Link:
+        if self._taken == 1 and self._forks is None:
+            self._prepare()
+        begun = self._begun.popleft() if self._begun else self._begin()
+        while self._taken and len(self._begun) < self.most:
+            self._begun.append(self._begin())
+        link = begun.started()
+        self._taken += 1
+        link.next_id = max(link.next_id, first_id)
+        return link
+
+    def _end_all(self) -> None:
         for link in (*self._retired, *(begun.link for begun in self._begun)):
             link.kill()
         self._retired.clear()
         self._begun.clear()
-        if self._forks is not None:
-            self._forks.close()
-            self._forks = None
 
     def _prepare(self) -> None:
         """Let further processes be forked, where that is possible."""
