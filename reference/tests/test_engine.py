@@ -99,6 +99,19 @@ def test_a_plain_call_needs_no_preparation(
     assert multi_margin_loss(x, y, **options).tobytes() == general[0].tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0.0, 1e-45, 1e-40, 1.5 * 2.0**-126, 1.0, 2.9e38, 3.4e38, 1e300], ids=str)
+@pytest.mark.usefixtures("compiled")
+def test_no_result_is_an_error_of_numpy(size: float, dtype: str) -> None:
+    x, y = np.array([[0.0, min(size, float(np.finfo(dtype).max))]], dtype), np.array([0])
+    weight = np.array([2.5, 1], dtype)  # the largest overflow
+    with np.errstate(all="raise"):
+        found = [multi_margin_loss(x, y, margin=0.0, reduction=r, weight=weight) for r in ("mean", "sum", "none")]
+    with np.errstate(all="ignore"):
+        should = np.asarray(np.float64(x[0, 1]) * 2.5 / 2, dtype)
+    assert [(f.dtype, f.item()) for f in found] == 3 * [(should.dtype, should.item())]
+
+
 @pytest.mark.parametrize("name", ["compiled", "numpy"])
 def test_what_is_not_asked_for_is_none(compiled: types.ModuleType, name: str) -> None:
     evaluate = compiled.evaluate if name == "compiled" else vectorized.evaluate
