@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ Floats = NDArray[Any]
 Doubles = NDArray[np.float64]
 
 BLOCK = 1 << 17  # elements of one workspace: it stays in the second-level cache, in float64 too
+ROWS = 1 << 13  # rows at once: what is made for each of them stays in the cache too
 LANES = 1 << 10  # classes added in the compute dtype before the sum goes on in float64
 BUFFER = 512  # NumPy copies broadcast operands of shorter rows into buffers, which takes longer than the arithmetic
 NARROW = 64  # up to this many classes a block is stored class by class, so that inner loops run along the batch
@@ -104,10 +105,29 @@ def evaluate(call: Arguments, grads: Floats | None, *, loss: bool) -> tuple[Any,
 
     grads: grad_output, (N,), or (1,) for every row; None for no gradient.
     """
+    rows, dtype, w = len(call.target), call.input.dtype, call.weight
+    each = np.empty(rows if loss and call.reduction == "none" else 0, dtype)
+    gradient = None if grads is None else np.empty(call.input.shape, dtype)
+    total = np.float64(0.0)
     with _quiet():
-        factors = None if grads is None else _factors(call, grads.astype(np.float64))
-        sums = _evaluate(call, loss=loss, factors=factors)
-        return _loss(call, sums.losses) if loss else None, None if grads is None else sums.gradient
+        for start in range(0, rows, ROWS):
+            here = slice(start, start + ROWS)
+            part = call if rows <= ROWS else replace(call, input=call.input[here], target=call.target[here])
+            weights = np.ones(len(part.target)) if w is None else w[part.target].astype(np.float64)
+            factors = out = None
+            if grads is not None and gradient is not None:
+                mine = (grads if len(grads) == 1 else grads[here]).astype(np.float64)
+                factors = mine * weights * call.p / call.divisor
+                out = gradient[here]
+            losses = _evaluate(part, factors, out, loss=loss)
+            if w is not None:  # the weight of a row without an active term does not matter
+                losses = np.where(losses > 0, losses * weights, 0)
+            if each.size:
+                each[here] = losses / call.divisor
+            else:
+                total += losses.sum()
+        found = each if call.reduction == "none" else np.asarray(total / call.divisor, dtype)
+    return found.reshape(call.output_shape) if loss else None, gradient
 
 
 @contextmanager
@@ -119,14 +139,6 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             np.setbufsize(before)  # before NumPy 2, errstate does not restore it
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """What one pass gathers: each row's sum of max(0, z) ** p, and the gradient (empty when not asked for)."""
-
-    losses: Doubles
-    gradient: Floats
 
 
 @dataclass(frozen=True)
@@ -146,14 +158,16 @@ class _Tile:
         return sums
 
 
-def _evaluate(call: Arguments, *, loss: bool, factors: Doubles | None) -> _Sums:
-    """Make one pass over input; `factors` is grad_output * w[y] * p / divisor of each row, None for no gradient."""
+def _evaluate(call: Arguments, factors: Doubles | None, gradient: Floats | None, *, loss: bool) -> Doubles:
+    """Make one pass over input; return each row's sum of max(0, z) ** p, and write the gradient.
+
+    factors: grad_output * w[y] * p / divisor of each row. Both are None for no gradient.
+    """
     losses = np.zeros(len(call.target))
-    if factors is None:
+    if factors is None or gradient is None:
         for tile in _tiles(call):
             losses[tile.rows] += tile.row_sums(call.p)
-        return _Sums(losses, np.empty(0))
-    gradient = np.empty(call.input.shape, call.input.dtype)
+        return losses
     slopes = np.zeros(len(call.target))
     rounded = factors.astype(_compute_dtype(call))
     for tile in _tiles(call):
@@ -164,7 +178,7 @@ def _evaluate(call: Arguments, *, loss: bool, factors: Doubles | None) -> _Sums:
         slopes[tile.rows] += tile.row_sums(1)
         _write(gradient[tile.rows, tile.classes].T, tile.hinge, rounded[tile.rows])
     gradient[np.arange(len(slopes)), call.target] = np.where(slopes > 0, -slopes * factors, 0)
-    return _Sums(losses, gradient)
+    return losses
 
 
 def _write(out: Floats, slope: Floats, factors: Floats) -> None:
@@ -234,22 +248,6 @@ def _clear_targets(hinge: Floats, target: NDArray[np.int64]) -> None:
     """Leave the target's own term out; `target` counts from the tile's first class and may lie in another tile."""
     here = np.flatnonzero((target >= 0) & (target < len(hinge)))
     hinge[target[here], here] = 0
-
-
-def _factors(call: Arguments, grads: Doubles) -> Doubles:
-    return grads * _row_weights(call) * call.p / call.divisor
-
-
-def _row_weights(call: Arguments) -> Doubles:
-    """Return w[y] of each row."""
-    return np.ones(len(call.target)) if call.weight is None else call.weight[call.target].astype(np.float64)
-
-
-def _loss(call: Arguments, losses: Doubles) -> Floats:
-    """Weight, add up and scale the rows' sums; the weight of a row without an active term does not matter."""
-    weighted = losses if call.weight is None else np.where(losses > 0, losses * _row_weights(call), 0)
-    total = weighted if call.reduction == "none" else weighted.sum()
-    return np.asarray(total / call.divisor, call.input.dtype).reshape(call.output_shape)
 
 
 def _compute_dtype(call: Arguments) -> np.dtype[Any]:
