@@ -177,8 +177,11 @@ def test_layouts_give_the_same_bits(shape: tuple[int, int], make: str, dtype: st
 
 
 @pytest.mark.parametrize("shape", [(200_000, 10), (1000, 2000), (1, 2_000_000)], ids=str)
+@pytest.mark.parametrize("name", ["compiled", "numpy"])
 @pytest.mark.usefixtures("compiled")
-def test_little_memory_beyond_the_results(shape: tuple[int, int]) -> None:
+def test_little_memory_beyond_the_results(shape: tuple[int, int], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "numpy":
+        monkeypatch.setattr(vectorized, "engine", lambda: None)
     x, y = data(*shape)
     multi_margin_loss_and_grad(x, y)
     for function, results in ((multi_margin_loss, 0), (multi_margin_loss_and_grad, x.nbytes)):
