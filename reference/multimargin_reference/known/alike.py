@@ -89,4 +89,8 @@ ALIKE: dict[tuple[str, ...], str] = {
         "weight-by-one-hot-on-one-path",
         "unused-weights-of-many-rows",
     ): "Every check of unused weights has calls of both paths.",
+    (
+        "gradient-is-input-when-equal",
+        "zero-gradient-is-grad-output",
+    ): "One check of PURITY-4 has a call for each: in one the gradient equals the input, in the other grad_output.",
 }
