@@ -69,33 +69,35 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def _short_ids(verdicts: Sequence[dict[str, Any] | str]) -> list[dict[str, Any] | str]:
-    """Leave CLAUSE/dtype out of the id of a passed verdict that has both from the verdict before it."""
+    """Leave out of the id of a passed verdict what it has in common with the verdict before; see `full_ids`."""
     found: list[dict[str, Any] | str] = []
-    before = ""
+    before: list[str] = []
     for verdict in verdicts:
-        prefix, rest = _split(verdict if isinstance(verdict, str) else verdict["id"])
-        found.append(rest if isinstance(verdict, str) and prefix == before and rest else verdict)
-        before = prefix
+        parts = (verdict if isinstance(verdict, str) else verdict["id"]).split("/", 2)
+        if isinstance(verdict, str) and len(parts) == 3 and parts[:1] == before[:1]:
+            found.append(f"/{parts[2]}" if parts[:2] == before[:2] else f"//{parts[1]}/{parts[2]}")
+        else:
+            found.append(verdict)
+        before = parts
     return found
 
 
 def full_ids(verdicts: Sequence[dict[str, Any] | str]) -> list[dict[str, Any] | str]:
-    """Return a report file's verdicts with whole ids: "/name/part" has CLAUSE/dtype from the verdict before it."""
+    """Return a report file's verdicts with whole ids.
+
+    "/name/part" has CLAUSE/dtype, and "//dtype/name/part" has CLAUSE, from the verdict before it.
+    """
     found: list[dict[str, Any] | str] = []
-    before = ""
+    before: list[str] = []
     for verdict in verdicts:
-        if isinstance(verdict, str) and verdict.startswith("/"):
-            found.append(before + verdict)
-            continue
-        before, _ = _split(verdict if isinstance(verdict, str) else verdict["id"])
-        found.append(verdict)
+        text = verdict if isinstance(verdict, str) else verdict["id"]
+        if text.startswith("//"):
+            text = "/".join(before[:1]) + text[1:]
+        elif text.startswith("/"):
+            text = "/".join(before[:2]) + text
+        found.append(text if isinstance(verdict, str) else verdict)
+        before = text.split("/", 2)
     return found
-
-
-def _split(id_: str) -> tuple[str, str]:
-    """Return CLAUSE/dtype and the rest of an id, which begins with a slash; "" where there is no such rest."""
-    parts = id_.split("/", 2)
-    return ("/".join(parts[:2]), "/" + parts[2]) if len(parts) == 3 else (id_, "")
 
 
 def _clause_to_json(report: Report, verdict: Verdict) -> dict[str, str]:
