@@ -27,6 +27,7 @@ from multimargin_reports.model import (
 
 LARGEST_FILE = 256 << 20  # bytes
 NAMED = ("clause", "dtype", "case")  # of a verdict, where its id does not say so
+WHOSE = ", *]"  # the end of a failure's message, where it says the case, the backend and the dtype
 
 
 class ReportFileError(ValueError):
@@ -121,9 +122,18 @@ def verdict_data(verdict: Verdict, backend: Mapping[str, Any]) -> dict[str, Any]
 
 def _failure_to_json(verdict: Verdict, failure: Failure, backend: Mapping[str, Any]) -> dict[str, Any]:
     data = {key: value for key, value in asdict(failure).items() if value or key in ("message", "call")}
+    if failure.message.endswith(end := _whose(backend, verdict)):
+        data["message"] = failure.message.removesuffix(end) + WHOSE
     if failure.replay == _replay(verdict.id, verdict.case, backend):
         del data["replay"]
     return data
+
+
+def _whose(backend: Mapping[str, Any], verdict: Verdict) -> str:
+    """Return how a message ends that says which case, backend and dtype it is about."""
+    words = [word for key in ("name", "version", "device") if (word := backend.get(key, "")) not in ("", "unknown")]
+    case = f", case {verdict.case}" if verdict.case else ""
+    return f"{case}, {' '.join([*words, verdict.dtype])}]"
 
 
 def _replay(id_: str, case: str, backend: Mapping[str, Any]) -> str:
@@ -196,6 +206,9 @@ def _verdict_from_json(
     failure = None
     if "failure" in data:
         failure = Failure(**{"replay": _replay(id_, usual.case, backend), **data["failure"]})
+        if failure.message.endswith(WHOSE):
+            whole = failure.message.removesuffix(WHOSE) + _whose(backend, usual)
+            failure = replace(failure, message=whole)
     said = {key: data[key] for key in ("reason", "known") if key in data}
     return replace(usual, title=title, level=level, status=data["status"], failure=failure, **said)
 

@@ -5,6 +5,7 @@ After a wanted change, write them again: MULTIMARGIN_GOLD=update python -m pytes
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,3 +41,19 @@ def test_gold_of_every_format(name: str, everything: Report) -> None:
     if os.environ.get("MULTIMARGIN_GOLD") == "update":
         (FOLDER / name).write_text(text, encoding="utf-8")
     assert text == (FOLDER / name).read_text(encoding="utf-8")
+
+
+def test_what_every_failure_says_is_written_once(everything: Report) -> None:
+    """The case, backend and dtype at the end of a message follow from the rest of the file."""
+    backend = {"name": "kernel", "version": "unknown", "device": "cuda"}
+    ends = {"a3f9c1e2b4d5f607": ", case a3f9c1e2b4d5f607, kernel cuda float32]", "": ", kernel cuda float32]"}
+    for case, end in ends.items():
+        failed = next(v for v in everything.verdicts if v.failure)
+        assert failed.failure is not None
+        failure = replace(failed.failure, message=f"loss = 1 [VALUE-4 target term{end}")
+        name = case or "crossed-1"
+        verdict = replace(failed, id=f"VALUE-4/float32/{name}/loss", dtype="float32", case=case, failure=failure)
+        report = replace(everything, backend=backend, verdicts=(verdict,), causes=(), planned=1)
+        text = jsonfile.render(report)
+        assert "[VALUE-4 target term, *]" in text
+        assert jsonfile.from_json(json.loads(text)) == report
