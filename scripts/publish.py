@@ -67,6 +67,7 @@ BACKENDS = {
     "torch-decomposition": Published("torch-decomposition", "full"),
     "torch-compile": Published("torch-compile", "training"),
     "torch-compile-aot": Published("torch-compile-aot", "training"),
+    "torch-compile-module": Published("torch:examples/compiled_module.py:MultiMarginLoss", "torch"),
     "torch-cuda": Published("torch", "full", device="cuda"),
     "libtorch": Published("cmd:examples/libtorch/adapter", "training", _built("libtorch")),
     "torch-1.13": Published("torch-operator", "training", environment="debian"),
