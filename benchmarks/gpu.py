@@ -110,7 +110,7 @@ def main() -> None:
         found = {**machine(options.dry), "suite": verdicts, "rows": [asdict(row) for row in rows]}
         options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if options.markdown:
-        options.markdown.write_text(page(rows, options.dry), encoding="utf-8")
+        options.markdown.write_text(page(rows, machine(options.dry), verdicts), encoding="utf-8")
 
 
 def suite(profile: str) -> str:
@@ -292,12 +292,13 @@ def _spread(spread: Spread | None) -> tuple[str, str]:
     return f"{spread.median:.1f}", f"{spread.smallest:.1f} to {spread.largest:.1f}"
 
 
-def page(rows: list[Row], dry: bool) -> str:
+def page(rows: list[Row], where: dict[str, str], verdicts: dict[str, str]) -> str:
     """Return the table as a page of Markdown."""
-    where = ", ".join(f"{name} {value}" for name, value in machine(dry).items())
     words = " ".join(__doc__.split("\n\n")[1].split())
+    on = ", ".join(f"{name} {value}" for name, value in where.items())
+    judged = "".join(f"The suite before, with targets checked: {verdict}.\n\n" for verdict in verdicts.values())
     return (
-        f"# The drop-in on a GPU\n\n{where}; reduction mean. {words}\n\n"
+        f"# The drop-in on a GPU\n\n{on}; reduction mean. {words}\n\n{judged}"
         "Extra: the most memory that a forward and backward takes, the gradient included, in sizes of input. Checked:"
         f" with {CHECKED}=1, a target out of range is a Python error, for which each call waits, and nothing is handed"
         f" over to ATen; otherwise the device asserts targets.\n\n{table(rows, 'github')}\n"

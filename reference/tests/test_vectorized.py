@@ -151,7 +151,9 @@ def test_any_size(shape: tuple[int, int], dtype: str) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 2), (7, 3), (5, 16), (5, 17), (3, 40), (40, 8)], ids=str)
 @pytest.mark.parametrize("dtype", ALL)
-def test_tiles(monkeypatch: pytest.MonkeyPatch, dtype: str, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("rows", [3, vectorized.ROWS])
+def test_tiles(monkeypatch: pytest.MonkeyPatch, dtype: str, shape: tuple[int, int], rows: int) -> None:
+    monkeypatch.setattr(vectorized, "ROWS", rows)
     monkeypatch.setattr(vectorized, "BLOCK", 16)
     monkeypatch.setattr(vectorized, "LANES", 4)
     monkeypatch.setattr(vectorized, "NARROW", 2)
