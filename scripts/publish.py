@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +135,14 @@ def publish(name: str) -> str:
 
 
 def without_paths(text: str) -> str:
-    """Return a report without this machine's folders: the tracebacks of processes that ended have them."""
-    for folder, word in ((f"{ROOT}/", ""), (f"{sys.base_prefix}/", "PYTHON/"), (f"{Path.home()}/", "HOME/")):
+    """Return a report without this machine's folders: tracebacks have them, and so have errors of compiled code."""
+    folders = {
+        f"{sysconfig.get_path('purelib')}/": "",
+        f"{ROOT}/": "",
+        f"{sys.base_prefix}/": "PYTHON/",
+        f"{Path.home()}/": "HOME/",
+    }
+    for folder, word in folders.items():
         text = text.replace(folder, word)
     return text
 
