@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from multimargin_reference import numba_rows
+
 LANES = 1024  # classes a chunk: read for the loss, it is still in the first-level cache for the gradient
 BLOCK = 256  # rows whose thresholds are made at once
 FEW = 64  # classes up to which the factors of all are made once, because a division takes as long as a short row
@@ -124,6 +126,42 @@ def _at_target(slopes: float, factor: float) -> float:
     return -slopes * factor if slopes > 0.0 else 0.0
 
 
+@strict
+def _at_once(block, nearest, residue, targets, squared, powers, factors, out, slopes):
+    """Do `numba_rows.evaluate` for all rows of a block; which of its operations may be reassociated it says itself."""
+    for r in range(0, targets.size, numba_rows.ROWS):
+        numba_rows.evaluate(block, r, nearest, residue, targets, squared, powers, factors, out, slopes)
+
+
+@summing
+def _short(first, last, x, y, w, squared, margin, divisor, losses, g, gradient, factors, scratch):
+    """Do the rows [first, last), a multiple of numba_rows.ROWS, of few classes; return the sum of losses.
+
+    factors: (C,), or empty, of all classes. scratch: (5, BLOCK) of x's dtype.
+    """
+    nearest, residue, powers, slopes, rounded = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    block, targets, total = x[first:last], y[first:last], 0.0
+    _thresholds(block.reshape(block.size), x.shape[1], targets, margin, nearest, residue)
+    if gradient is None:
+        _at_once(block, nearest, residue, targets, squared, powers, None, None, None)
+    else:
+        out = gradient[first:last]
+        for r in range(targets.size):
+            own = targets[r]
+            rounded[r] = factors[own] if factors.size else _factor(g, first + r, w, own, squared, divisor)
+        _at_once(block, nearest, residue, targets, squared, powers, rounded, out, slopes)
+    for r in range(targets.size):
+        own = targets[r]
+        loss = _weighted(np.float64(powers[r]), w, own)
+        if losses.size:
+            losses[first + r] = loss / divisor
+        total += loss
+        if gradient is not None:
+            factor = factors[own] if factors.size else _factor(g, first + r, w, own, squared, divisor)
+            out[r, own] = _at_target(np.float64(slopes[r]), factor)
+    return total
+
+
 @summing
 def narrow(start, stop, step, x, y, w, squared, margin, divisor, losses, g, gradient, done):
     """Do the tasks [start, stop) of `step` rows each, of at most LANES classes; return what the last left in `done`.
@@ -133,25 +171,30 @@ def narrow(start, stop, step, x, y, w, squared, margin, divisor, losses, g, grad
     """
     total, bad = 0.0, IN_RANGE
     classes = x.shape[1]
+    is_short = numba_rows.FEWEST <= classes <= numba_rows.WIDTH
     factors = np.empty(classes if gradient is not None and g.size == 1 and classes <= FEW else 0)
     for c in range(factors.size):
         factors[c] = _factor(g, 0, w, c, squared, divisor)
-    nearest, residue = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
+    scratch = np.empty((5, BLOCK), x.dtype)
+    nearest, residue = scratch[0], scratch[1]
     for task in range(start, stop):
         total, bad = 0.0, IN_RANGE
         end = min((task + 1) * step, y.size)
         for first in range(task * step, end, BLOCK):
             last = min(first + BLOCK, end)
-            targets = y[first:last]
-            bad = outside(targets, classes)
+            bad = outside(y[first:last], classes)
             if bad != IN_RANGE:
                 bad += first
                 break
-            block = x[first:last]
+            part = 0.0
+            if is_short and last - first >= numba_rows.ROWS:
+                rest = last - (last - first) % numba_rows.ROWS
+                part = _short(first, rest, x, y, w, squared, margin, divisor, losses, g, gradient, factors, scratch)
+                first = rest
+            block, targets = x[first:last], y[first:last]
             _thresholds(block.reshape(block.size), classes, targets, margin, nearest, residue)
             if gradient is not None:
                 out = gradient[first:last]
-            part = 0.0
             for r in range(targets.size):
                 own = np.int32(targets[r])
                 loss = _weighted(_powers(block, r, nearest[r], residue[r], own, squared), w, own)

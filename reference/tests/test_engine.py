@@ -100,6 +100,25 @@ def test_a_plain_call_needs_no_preparation(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [15, 16, 47, 256, 300])
+@pytest.mark.parametrize("classes", range(4, 18))
+@pytest.mark.usefixtures("compiled")
+def test_rows_at_once_are_rows_one_by_one(classes: int, rows: int, dtype: str) -> None:
+    # Quarters: no sum rounds, whatever its order. What is special in a row changes no other, and none lies behind it.
+    rng = np.random.default_rng(classes * rows)
+    x, y = (rng.integers(-8, 9, (rows, classes)) / 4).astype(dtype), rng.integers(0, classes, rows)
+    for special in (np.inf, -np.inf, np.nan):
+        x[rng.integers(0, rows, 3), rng.integers(0, classes, 3)] = special
+    weight = rng.choice([0.5, -2.0, 0.0, np.nan], classes).astype(dtype)
+    for p, w in ((1, None), (2, None), (1, weight), (2, weight)):
+        loss, gradient = multi_margin_loss_and_grad(x, y, p=p, weight=w, reduction="none")
+        alone = [multi_margin_loss_and_grad(*row, p=p, weight=w, reduction="none") for row in zip(x, y, strict=True)]
+        np.testing.assert_array_equal(loss, [value for value, _ in alone])
+        np.testing.assert_array_equal(gradient, [slope for _, slope in alone])
+        np.testing.assert_array_equal(multi_margin_loss(x, y, p=p, weight=w, reduction="none"), loss)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", [0.0, 1e-45, 1e-40, 1.5 * 2.0**-126, 1.0, 2.9e38, 3.4e38, 1e300], ids=str)
 @pytest.mark.usefixtures("compiled")
 def test_no_result_is_an_error_of_numpy(size: float, dtype: str) -> None:

@@ -140,7 +140,9 @@ ROWS = [1, 2, 3, 127, 128, 129, 1023, 1025, 2049]
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "shape", [(1, C) for C in CLASSES] + [(3, C) for C in CLASSES] + [(N, 3) for N in ROWS], ids=str
+    "shape",
+    [(1, C) for C in CLASSES] + [(3, C) for C in CLASSES] + [(N, 3) for N in ROWS] + [(35, C) for C in (5, 10, 16, 17)],
+    ids=str,
 )
 def test_any_size(shape: tuple[int, int], dtype: str) -> None:
     # Only the scaling rounds. The loss is one division in float64, and for float32 the rounding of its quotient: that
