@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimargin_reference import numba_kernels as kernels
+from multimargin_reference import numba_rows
 from multimargin_reference.validation import Arguments
 
 Floats = NDArray[Any]
 
-TASK = 1 << 16  # elements of one task
+TASK = 1 << 16  # elements of one task, at most
+EVEN = 4  # tasks, or a multiple of it, so that two or four threads have equally much to do
 TILE = 1 << 15  # classes of one task where a row has more: a multiple of kernels.LANES
 THREADED = 1 << 16  # elements from which starting threads costs less than they save
 LARGEST_COPY = 1 << 17  # elements of a block that is copied because of its dtype or layout
@@ -30,7 +32,6 @@ F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 EMPTY = {dtype: np.empty(0, dtype) for dtype in (F32, F64)}
 ONE = np.ones(1)
 TINY, HUGE = 2.0**-126, 2.0**127  # between them nothing is rounded to a subnormal or an infinity in float32
-NOT_DONE = np.empty((0, 2))
 
 
 class _Threads:
@@ -70,7 +71,8 @@ def plain(
         and (input.dtype is F32 or input.dtype is F64)
         and target.dtype is I64
         and input.ndim == 2
-        and target.shape == input.shape[:1]
+        and target.ndim == 1
+        and len(target) == len(input)
         and input.size
         and input.flags.carray
         and target.flags.carray
@@ -92,15 +94,11 @@ def plain(
     else:
         return None
     divisor = float(input.size if reduction == "mean" else input.shape[1])
-    losses, grads = EMPTY[input.dtype], np.empty_like(input) if gradient else None
+    grads = np.empty_like(input) if gradient else None
     if input.shape[1] <= kernels.LANES and input.size <= TASK:
-        squared = None if p == 1 else True
-        bad, total = kernels.narrow(
-            0, 1, len(input), input, target, w, squared, margin, divisor, losses, ONE, grads, NOT_DONE
-        )
-        found = bad != kernels.IN_RANGE
-    else:
-        found, total = _run(input, target, w, p, margin, divisor, losses, ONE, grads)
+        bad, loss = kernels.once(input, target, w, None if p == 1 else True, margin, divisor, grads)
+        return None if bad != kernels.IN_RANGE else (_rounded(loss, input.dtype), grads)
+    found, total = _run(input, target, w, p, margin, divisor, EMPTY[input.dtype], ONE, grads)
     return None if found else (_rounded(total / divisor, input.dtype), grads)
 
 
@@ -161,7 +159,7 @@ def _run(
     rows, classes = x.shape
     squared = None if p == 1 else True
     if classes <= kernels.LANES:
-        step = max(1, TASK // classes)
+        step = _step(rows, classes)
         done = np.empty((-(-rows // step), 2))
         options: tuple[Any, ...] = (step, x, y, w, squared, margin, divisor, losses, g, gradient, done)
         _over(kernels.narrow, kernels.narrow_threaded, x.size, len(done), options)
@@ -175,6 +173,15 @@ def _run(
     options = (TILE, flat, stride, y, w, squared, margin, divisor, g, out, want_loss, done)
     _over(kernels.wide, kernels.wide_threaded, x.size, rows * tiles, options)
     return False, float(kernels.finish(y, w, squared, divisor, losses, g, out, done))
+
+
+def _step(rows: int, classes: int) -> int:
+    """Return the rows of one task."""
+    tasks = -(-rows * classes // TASK)
+    if tasks <= 1:
+        return max(1, rows)
+    step = -(-rows // (-(-tasks // EVEN) * EVEN))
+    return -(-step // numba_rows.ROWS) * numba_rows.ROWS
 
 
 def _over(serial: Any, threaded: Any, elements: int, tasks: int, options: tuple[Any, ...]) -> None:

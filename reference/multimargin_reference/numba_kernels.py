@@ -211,6 +211,17 @@ def narrow(start, stop, step, x, y, w, squared, margin, divisor, losses, g, grad
     return bad, total
 
 
+@strict
+def once(x, y, w, squared, margin, divisor, gradient):
+    """Do all rows of at most LANES classes, for a grad_output of 1, in one thread.
+
+    Return the first row whose target is outside, or IN_RANGE, and the reduced loss.
+    """
+    none, done = np.empty(0, x.dtype), np.empty((0, 2))
+    bad, total = narrow(0, 1, y.size, x, y, w, squared, margin, divisor, none, np.ones(1), gradient, done)
+    return bad, total / divisor
+
+
 @threaded
 def narrow_threaded(step, x, y, w, squared, margin, divisor, losses, g, gradient, done):
     """Do all tasks of `narrow` in Numba's threads."""
