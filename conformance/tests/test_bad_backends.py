@@ -335,8 +335,9 @@ def overwrite(*arrays: Any) -> None:
 
 
 def test_what_a_backend_overwrites_is_not_what_the_next_one_is_given() -> None:
-    assert check(Vandal(), dtypes=["float32"]).counts["fail"] > 1000
-    report = check(Kernel(lambda result, _: result), dtypes=["float32"])
+    clauses = "VALUE-*,WEIGHT-*,PURITY-*"
+    assert check(Vandal(), clause=clauses, dtypes=["float32"]).counts["fail"] > 300
+    report = check(Kernel(lambda result, _: result), clause=clauses, dtypes=["float32"])
     assert report.conformant, [v.failure for v in report.failures]
 
 
