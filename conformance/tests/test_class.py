@@ -217,3 +217,18 @@ def test_a_crash_in_a_check_of_the_class_costs_that_check_alone(
     messages = [v.failure.message for v in found.failures if v.failure]
     assert all("crashed: the process was ended by SIGABRT" in m for m in messages)
     assert found.counts["pass"] > len(messages) > 0
+
+
+def test_a_tangent_may_have_another_dtype() -> None:
+    """torch.func.jvp gives the tangent of a float32 number times a Python number in float64."""
+
+    def by_reciprocal(input: Any, target: Any, p: int, margin: float, weight: Any, reduction: str) -> Any:
+        own = torch.arange(input.shape[-1]) == target[..., None]
+        z = margin - (input * own).sum(-1, keepdim=True) + input
+        weights = 1.0 if weight is None else (weight * own).sum(-1)
+        rows = weights * torch.where((z > 0) & ~own, z, 0.0).pow(p).sum(-1) / input.shape[-1]
+        return rows if reduction == "none" else rows.sum() * (1.0 if reduction == "sum" else 1 / rows.numel())
+
+    found = check(wrapped(by_reciprocal), profile="torch", select="CLASS-9/float32/jvp-*")
+    assert {a for b in found.behaviours for a in b.answers} == {"right"}
+    assert found.counts["fail"] == found.counts["error"] == 0

@@ -12,6 +12,7 @@ from multimargin_conformance import Capabilities, check
 from multimargin_conformance.checks import arguments, caches
 from multimargin_conformance.checks.item import Scope
 from multimargin_reference.expectation import expected_values
+from multimargin_reference.formats import FORMATS
 from multimargin_reference.known import FAULTS, MODEL, Custom, Fault, Request
 from multimargin_reference.known.model import QUIET
 
@@ -134,3 +135,28 @@ def test_what_is_shared_is_seen(name: str) -> None:
 def test_an_address_is_no_key() -> None:
     with np.errstate(**QUIET):
         assert failed(BY_NAME["cache-by-address"].make(), profile="core", clause="PURITY-3", dtypes=("float32",))
+
+
+class FlushedHalves:
+    """Computes halves in float32, and stores none below the smallest normal one: both are declared."""
+
+    capabilities = Capabilities(permissions=("flush-subnormals", "accumulator"))
+
+    def forward(self, *arguments: Any, **options: Any) -> Any:
+        return flushed(MODEL.forward(*arguments, **options))
+
+    def backward(self, *arguments: Any, **options: Any) -> Any:
+        return flushed(MODEL.backward(*arguments, **options))
+
+
+def flushed(values: Any) -> Any:
+    small = abs(values.astype(np.float64)) < float(FORMATS[values.dtype.name].smallest_normal)
+    return np.where(small, values.dtype.type(0), values)
+
+
+def test_a_stored_half_may_be_flushed_by_an_accumulator_too() -> None:
+    options: dict[str, Any] = {"profile": "half", "dtypes": ["float16"], "clause": "GRADIENT-11,DTYPE-4"}
+    report = check(FlushedHalves(), **options)
+    assert report.conformant, [v.failure for v in report.failures]
+    flushing = type("Undeclared", (FlushedHalves,), {"capabilities": Capabilities()})
+    assert not check(flushing(), **options).conformant

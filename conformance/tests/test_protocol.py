@@ -158,7 +158,7 @@ RESULT = '"status":"returned","result":{"dtype":"float64","shape":[1]'
         (f'{{"id":0,{RESULT}}},"raw":8}}\n1234567', "crashed", "ended with status 0"),
         (f'{{"id":0,{RESULT},"hex":"{"00" * 8}"}},"raw":8}}\n12345678', "malformed", "has its elements"),
         ('{"id":0,"status":"rejected","type":"E","message":"","raw":8}\n12345678', "malformed", "has no result"),
-        (f'{{"id":0,{RESULT}}},"raw":{(8 << 20) + 1}}}\n', "malformed", r"raw '8388609' of a result of shape \[1\]"),
+        (f'{{"id":0,{RESULT}}},"raw":{(32 << 20) + 1}}}\n', "malformed", r"raw '33554433' of a result of shape \[1\]"),
         (f'{{"id":0,{RESULT}}},"raw":-8}}\n12345678', "malformed", "raw '-8'"),
         (f'{{"id":0,{RESULT}}},"raw":true}}\n12345678', "malformed", "raw 'True'"),
         (f'{{"id":0,{RESULT}}},"raw":8.0}}\n12345678', "malformed", "raw '8.0'"),

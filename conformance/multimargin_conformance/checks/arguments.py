@@ -30,6 +30,11 @@ P = (
     "mean",
     1 + 2.0**-40,
     2 - 2.0**-40,
+    1 + 2.0**-52,
+    2 + 2.0**-51,
+    5,
+    8,
+    10,
     1e9,
     1e300,
     -2,
@@ -41,7 +46,25 @@ P = (
     INF,
     -INF,
 )
-REDUCTION = (None, "Mean", "MEAN", " mean", "mean\n", "means", "nonexistent", "sum,mean", "avg", "0", "1", 3, 7, -1)
+REDUCTION = (
+    None,
+    "Mean",
+    "MEAN",
+    " mean",
+    "mean\n",
+    "means",
+    "nonexistent",
+    "sum,mean",
+    "avg",
+    "0",
+    "1",
+    3,
+    7,
+    -1,
+    "s",
+    "m",
+    "no",
+)
 TEXTS = {"1": 1, "2": 2}  # text is no number: rejected, or taken for the number that it names
 CLAUSES = {"REJECT-1": ["p of other types"], "REJECT-2": ["reductions of other types"]}
 

@@ -27,9 +27,12 @@ from multimargin_reference.grid_enclosure import grid_values
 USUAL = ((32, 10), (64, 10), (128, 10), (256, 10), (512, 10), (32, 100), (64, 100), (128, 100), (256, 100))
 WIDE = ((64, 1000), (16, 1025), (17, 1100))
 PAST = ((17, 100), (33, 31), (257, 257), (1025, 33), (1100, 17), (2049, 9), (4097, 9))
-TURNED = (130, 130)  # with every power, with weights and without
+TURNED = (130, 130)
 LARGEST = (300, 1000)
-SIZES = (*USUAL, *WIDE, *PAST, TURNED, LARGEST)
+TILES = ((6, 8193), (9, 8200), (33, 2049), (40, 2100), (450, 1100))  # the second of usual tiles in both directions
+VAST = ((2, 2**18 + 3), (65_537, 33))  # past what an index of 16 bits counts, and past 2**19 and 2**21 logits
+FULL = ((1024, 8), (2048, 16), (4096, 8), (512, 64), (64, 512), (16, 2048), (8, 4096))  # tiles that are filled
+SIZES = (*USUAL, *WIDE, *PAST, TURNED, LARGEST, *TILES, *VAST, *FULL)
 INACTIVE = -16.0
 STEPS = {"float32": 2.0**-12, "float64": 2.0**-23}  # between active terms from 2 to 4: their squares' sum is exact
 TERMS = 8  # that are active
@@ -50,24 +53,44 @@ class Corner:
         """(N, C)."""
         return SIZES[self.number]
 
+    @property
+    def place(self) -> int:
+        """Which options are in turn."""
+        return self.number + self.turn
+
+    @property
+    def options(self) -> tuple[int, str, bool]:
+        """The power, the reduction, and whether there are weights; of vast calls, each dtype has its own."""
+        if self.shape in VAST:
+            return ((1, "mean", False), (2, "none", True))[(VAST.index(self.shape) + (self.dtype == "float64")) % 2]
+        return 2 - self.turn % 2, REDUCTIONS[self.place % len(REDUCTIONS)], bool(self.place // 2 % 2)
+
 
 def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a dtype, half of the sizes and part; no halves: their grids are too coarse."""
     parts = ("loss", "gradient") if scope.gradient else ("loss",)
-    for dtype, (clause, numbers) in product(scope.dtypes, DIRECTIONS):
+    for dtype, (clause, numbers), vast in product(scope.dtypes, DIRECTIONS, (False, True)):
         if dtype not in STEPS:
             continue
-        turns = [(n, t) for n in numbers for t in range(4 if SIZES[n] == TURNED else 1 + n % 2)]
+        turns = [(n, t) for n in numbers if (SIZES[n] in VAST) == vast for t in range(_turns(n))]
         corners = [Corner(n, t, dtype) for n, t in turns]
         corners = [corner for corner in corners if not scope.capabilities.leaves_out(call(corner))]
         if corners:
-            yield from (_item(clause, corners, part) for part in parts)
+            yield from (_item(clause, corners, part, vast=vast) for part in parts)
 
 
-def _item(clause: str, corners: list[Corner], part: str) -> Item:
+def _turns(number: int) -> int:
+    """Return how many calls a size has: four have every power, with weights and without."""
+    size = SIZES[number]
+    return 4 if size in (TURNED, *FULL) else 1 if size in VAST else 1 + number % 2
+
+
+def _item(clause: str, corners: list[Corner], part: str, *, vast: bool) -> Item:
     dtype = corners[0].dtype
 
     def run(session: Session) -> Result:
+        if vast:
+            session.needs("raw")  # or the protocol's lines would be too long
         for corner in corners:
             case = call(corner)
             why = f"few terms in the corners of {corner.shape}"
@@ -78,7 +101,8 @@ def _item(clause: str, corners: list[Corner], part: str) -> Item:
     def calls() -> list[tuple[Case, Arrays]]:
         return [(call(corner), {}) for corner in corners]
 
-    return Item(f"{clause}/{dtype}/corners/{part}", clause, dtype, part, run, kind="corners", calls=calls)
+    id_ = f"{clause}/{dtype}/{'vast' if vast else 'corners'}/{part}"
+    return Item(id_, clause, dtype, part, run, kind="corners", calls=None if vast else calls)
 
 
 def expectation(corner: Corner, part: str) -> Enclosures:
@@ -91,20 +115,19 @@ def expectation(corner: Corner, part: str) -> Enclosures:
 def call(corner: Corner) -> Case:
     """Return the call: its last class and its last row are active, alone together in one of four."""
     rows, classes = corner.shape
-    k, kind = corner.number + corner.turn, DTYPES[corner.dtype]
+    k, kind, (p, reduction, weighted) = corner.place, DTYPES[corner.dtype], corner.options
     x = np.full((rows, classes), INACTIVE)
     y = np.full(rows, 1 + k % 2)
     places = [(rows - 1, classes - 1)]
-    if k % 4:
+    if k % 4 or corner.shape in VAST:
         edges = product((rows - 1, 0, rows // 2), (classes - 1, 0, classes // 2))
         places = [place for place in edges if place[1] != 1 + k % 2][:TERMS]
     for j, place in enumerate(places):
         x[place] = 2.0 + (2 * (7 * j + k) + 1) * STEPS[corner.dtype]
     x[np.arange(rows), y] = 0.0
-    weight = np.full(classes, 2.0).astype(kind) if (k // 2) % 2 else None
-    reduction = REDUCTIONS[k % len(REDUCTIONS)]
+    weight = np.full(classes, 2.0).astype(kind) if weighted else None
     grads = np.full(rows if reduction == "none" else (), 0.5).astype(kind)
-    return Case(x.astype(kind), y, 2 - corner.turn % 2, 0.0, weight, reduction, np.asarray(grads))
+    return Case(x.astype(kind), y, p, 0.0, weight, reduction, np.asarray(grads))
 
 
 DIRECTIONS = (

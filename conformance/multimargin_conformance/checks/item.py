@@ -49,8 +49,8 @@ class Scope:
 
     @property
     def widened(self) -> bool:
-        """Whether the backend declared to compute halves in float32 with one final rounding."""
-        return "accumulator" in self.capabilities.permissions
+        """Whether the backend declared to compute halves in float32 with one final rounding, and so to store them."""
+        return "accumulator" in self.capabilities.permissions and not self.flush
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,15 @@ def padded(array: NDArray[Any]) -> NDArray[Any]:
     return frame[..., :-1]
 
 
+def fortran_padded(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of all but the last row of a taller array in Fortran order: its columns are farther apart."""
+    if not array.ndim:
+        return array.copy()
+    frame = np.full((array.shape[0] + 1, *array.shape[1:]), 1, dtype=array.dtype, order="F")
+    frame[:-1] = array
+    return frame[:-1]
+
+
 def rows_reversed(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view with a negative stride along the first axis only."""
     return np.array(array[::-1])[::-1] if array.ndim else array.copy()
@@ -119,6 +128,7 @@ LAYOUTS: dict[str, Layout] = {
     "with a negative stride along classes": columns_reversed,
     "in Fortran order with negative strides": fortran_reversed,
     "with padded rows": padded,
+    "in Fortran order with padded columns": fortran_padded,
     "unaligned": unaligned,
     "half an element off": half_aligned,
     "in the middle of a larger array": offset,

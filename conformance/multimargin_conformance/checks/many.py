@@ -13,6 +13,7 @@ from multimargin_conformance.calling import ARGUMENTS
 from multimargin_conformance.capabilities import REDUCTIONS
 from multimargin_conformance.checks.contexts import contexts, valid
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.layouts import every_other
 from multimargin_conformance.judge import Finding, no_result
 from multimargin_conformance.outcome import Observation, Returned
 from multimargin_conformance.session import Result, Session, result_of
@@ -20,10 +21,14 @@ from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
 from multimargin_vectors.draft import uniform
 
-HELD = 540  # results, of a part and dtype; most are single numbers: a ring, a pool or a slab of 300 shows
+HELD = 320  # results of all calls in turn, of a part and dtype: a ring, a pool or a slab of 300 shows
+AGAIN = 320  # and as many of one call: what is compiled anew for a call that is made often shows
 SHAPES = ((130, 61), (300,))  # more than a block of rows, of classes, and no batch
 BLOCKS = ((300, 60), (1, 5000))  # several blocks of rows, of classes: sums that threads share
+MORE_BLOCKS = ((20_000, 3), (2, 40_000))  # of the largest usual blocks too
+STRIDED = (130, 60)  # with gaps in its arrays: a path of its own may add in another order
 LARGE = ((300, 260), (70_001, 2), (3, 2100))  # results with memory of their own
+MORE_OPTIONS = ((0, False), (1, True), (0, True))  # p - 1, and whether there are weights
 STEPS = (1, 5, 7)  # of the rounds, in which every call is made once: prime to how many calls there are
 CLAUSES = {
     "PURITY-2": ["every option again and again"],
@@ -57,15 +62,27 @@ def _item(clause: str, dtype: str, part: str, name: str, cases: list[Case]) -> I
 
 def _held(session: Session, part: str, cases: list[Case]) -> Finding | None:
     session.needs("held")
+    calls = [cases[k % len(cases)] for k in range(HELD)] + AGAIN * [cases[len(cases) // 2]]
     kept: list[tuple[Observation, bytes]] = []
-    for k in range(HELD):
-        seen = session.kept(part, cases[k % len(cases)])
+    first: dict[str, Observation] = {}
+    is_repeatable = "run-to-run-variation" not in session.subject.capabilities.permissions
+    for k, case in enumerate(calls):
+        seen = session.kept(part, case)
         kept.append((seen, _bits(seen)))
+        if is_repeatable and not _alike(first.setdefault(case.id, seen), seen):
+            message = f"{part} of call {k + 1} of {len(calls)} differs from that of an equal call before it"
+            return Finding(message, {"part": part}, "PURITY-3", case)
     for k, (seen, before) in enumerate(kept):
         if _bits(session.caller.now(seen)) != before:
-            message = f"{part} of call {k + 1} of {HELD} changed in a later call, but should be left as it is"
-            return Finding(message, {"part": part}, case=cases[k % len(cases)])
+            message = f"{part} of call {k + 1} of {len(calls)} changed in a later call, but should be left as it is"
+            return Finding(message, {"part": part}, case=calls[k])
     return None
+
+
+def _alike(first: Observation, seen: Observation) -> bool:
+    """Whether two equal calls gave the same numbers; an error is none."""
+    a, b = first.outcome, seen.outcome
+    return not (isinstance(a, Returned) and isinstance(b, Returned)) or np.array_equal(a.value, b.value)
 
 
 def _held_large(session: Session, part: str, cases: list[Case]) -> Finding | None:
@@ -85,7 +102,11 @@ def _held_large(session: Session, part: str, cases: list[Case]) -> Finding | Non
 def _repeated(session: Session, part: str, cases: list[Case]) -> Finding | None:
     first: dict[int, bytes] = {}
     arrays = [{name: getattr(case, name) for name in ARGUMENTS[part]} for case in cases]
-    given = [{name: np.array(array) for name, array in some.items() if array is not None} for some in arrays]
+    layouts = [every_other if case.input.shape == STRIDED and session.offers("layouts") else np.array for case in cases]
+    given = [
+        {name: layout(array) for name, array in some.items() if array is not None}
+        for layout, some in zip(layouts, arrays, strict=True)
+    ]
     for turn, step in enumerate(STEPS):
         for _ in range(turn):  # what alternates from call to call must not keep in step
             session.function(part)(cases[0])
@@ -110,6 +131,8 @@ def _varied(dtype: str) -> tuple[Case, ...]:
     kind, found = DTYPES[dtype], []
     options = list(product(SHAPES, (1, 2), REDUCTIONS, (False, True)))
     options += [(shape, 1 + k % 2, reduction, not k) for shape in BLOCKS for k, reduction in enumerate(REDUCTIONS)]
+    options += [(shape, 1 + k, ("sum", "mean")[k], weighted) for shape in MORE_BLOCKS for k, weighted in MORE_OPTIONS]
+    options += [(STRIDED, 1 + k % 2, reduction, not k) for k, reduction in enumerate(REDUCTIONS)]
     for k, (shape, p, reduction, weighted) in enumerate(options):
         x = uniform(400 + k, shape).astype(kind)
         y = (np.arange(int(np.prod(shape[:-1]))) * 7 % shape[-1]).reshape(shape[:-1])

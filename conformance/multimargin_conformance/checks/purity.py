@@ -79,8 +79,18 @@ def _arguments_unchanged(session: Session, vector: Vector, part: str) -> Finding
             return Finding(f"the memory around {name} changed during the call, but should be left as it is")
     if finding := judge(part, observation, expected_part(vector, part), "arguments in the middle of a larger array"):
         return finding
-    rounding = session.function(part)(_many_terms(vector.case))  # what is changed and changed back shows by rounding
+    # what is changed and changed back shows by rounding, and what is written in another way by the signs of zeros
+    rounding = session.function(part)(_with_negative_zeros(_many_terms(vector.case)))
     return judge(part, rounding, expected_part(vector, part), "arguments of many digits") if rounding.changed else None
+
+
+def _with_negative_zeros(case: Case) -> Case:
+    """Return a call with a negative zero in every array of numbers but those that are single numbers."""
+    arrays = {name: np.array(getattr(case, name)) for name in ("input", "weight", "grad_output")}
+    changed: dict[str, Any] = {name: array for name, array in arrays.items() if array.dtype.kind != "O" and array.ndim}
+    for array in changed.values():
+        array.reshape(-1)[-1] = -0.0
+    return replace(case, **changed)
 
 
 def _repeatable(session: Session, vector: Vector, part: str) -> Finding | None:

@@ -162,6 +162,16 @@ def _targets(change: Callable[[Any, int], Any]) -> Change:
     return lambda case: replace(case, target=change(case.target, len(np.atleast_1d(case.target))))
 
 
+def _targets_for(count: Callable[[int, int], int]) -> Change:
+    """Repeat the targets until there are as many as `count` makes of N and C."""
+
+    def change(case: Case) -> Case:
+        rows, classes = (1, *case.input.shape)[-2:]
+        return replace(case, target=np.resize(case.target, count(rows, classes)))
+
+    return change
+
+
 def _weight(change: Callable[[int], tuple[int, ...]]) -> Change:
     """Give a weight of ones in the shape that `change` makes of C."""
     return lambda case: replace(case, weight=np.ones(change(case.input.shape[-1]), case.input.dtype))
@@ -245,6 +255,14 @@ REASONS: dict[str, tuple[str, Change]] = {
     "targets-more": ("REJECT-6", _targets(lambda y, n: np.resize(y, n + 1))),
     "targets-twice": ("REJECT-6", _targets(lambda y, n: np.resize(y, 2 * n))),
     "targets-fewer": ("REJECT-6", _targets(lambda y, n: np.resize(y, n)[: n - 1])),
+    "targets-two-more": ("REJECT-6", _targets(lambda y, n: np.resize(y, n + 2))),
+    "targets-three-times": ("REJECT-6", _targets(lambda y, n: np.resize(y, 3 * n))),
+    "targets-half": ("REJECT-6", _targets(lambda y, n: np.resize(y, n)[: n // 2])),
+    "targets-two": ("REJECT-6", _targets(lambda y, _: np.resize(y, 2))),
+    "targets-as-classes": ("REJECT-6", _targets_for(lambda _, c: c)),
+    "targets-as-logits": ("REJECT-6", _targets_for(lambda n, c: n * c)),
+    "targets-more-int32": ("REJECT-6", _targets(lambda y, n: np.resize(y, n + 1).astype(np.int32))),
+    "targets-fewer-int32": ("REJECT-6", _targets(lambda y, n: np.resize(y, n)[: n - 1].astype(np.int32))),
     "targets-one": ("REJECT-6", _targets(lambda y, _: np.resize(y, 1))),
     "targets-none": ("REJECT-6", _targets(lambda y, n: np.resize(y, n)[:0])),
     "targets-column": ("REJECT-7", _targets(lambda y, n: np.resize(y, (n, 1)))),

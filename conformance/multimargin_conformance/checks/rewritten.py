@@ -1,4 +1,4 @@
-"""PURITY-3 right after another call: the same arrays with new contents, and a gradient after a loss of the same arrays.
+"""PURITY-3 right after another call: the same arrays with new contents, and a part after the other of the same.
 
 Nothing is called in between, so that whatever a backend keeps of its last call is still there: by the identity of an
 array, by its address, or in what forward leaves for backward.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import every_other
 from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.isolation.launch import ON_THE_HOST
-from multimargin_conformance.judge import Finding, judge, judge_rejection
+from multimargin_conformance.judge import judge, judge_rejection
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
@@ -29,7 +30,11 @@ from multimargin_reference.expectation import Values
 from multimargin_vectors.draft import has_kink
 
 SHAPES = ((2, 2), (4, 4), (2, 16))
-CLAUSES = {"PURITY-3": ["rewritten arrays", "a gradient after a loss"], "REJECT-3": ["a target rewritten to -1"]}
+CLAUSES = {
+    "PURITY-3": ["rewritten arrays", "a gradient after a loss", "a loss after a gradient"],
+    "REJECT-3": ["a target rewritten to -1"],
+}
+OTHER = {"loss": "gradient", "gradient": "loss"}
 Change = Callable[[Case], Case]
 _KNOWN: dict[str, Values] = {}
 
@@ -44,8 +49,8 @@ def items(scope: Scope) -> Iterator[Item]:
             for name, layout in LAYOUTS.items():
                 yield _rewritten(dtype, part, name, layout, cases)
             yield _invalid(dtype, part, cases)
-        if scope.gradient:
-            yield _after_loss(dtype, cases, scope.capabilities)
+        for part, alike in product(OTHER, (False, True)) if scope.gradient else ():
+            yield _after_other(dtype, part, cases, scope.capabilities, alike=alike)
 
 
 @cache
@@ -99,8 +104,12 @@ def _invalid(dtype: str, part: str, cases: list[Case]) -> Item:
     return Item(f"REJECT-3/{dtype}/rewritten-target/{part}", "REJECT-3", dtype, part, run, kind="rewritten")
 
 
-def _after_loss(dtype: str, cases: list[Case], capabilities: Capabilities) -> Item:
-    """The gradient of a call is that of its own arguments, though the loss just made had the same input."""
+def _after_other(dtype: str, part: str, cases: list[Case], capabilities: Capabilities, *, alike: bool) -> Item:
+    """A gradient after a loss, or a loss after a gradient, is that of its own arguments.
+
+    alike: the other part was just made of the very same arrays, of which one, if any, has new contents; otherwise only
+    the input is the same array.
+    """
 
     def run(session: Session) -> Result:
         for case in cases:
@@ -109,19 +118,24 @@ def _after_loss(dtype: str, cases: list[Case], capabilities: Capabilities) -> It
                 if capabilities.leaves_out(changed) or has_kink(changed):
                     continue
                 arrays = _given(case, "gradient", np.array)
-                session.forward(case, **{key: array for key, array in arrays.items() if key != "grad_output"})
-                later = _given(changed, "gradient", np.array) | {"input": arrays["input"]}
-                if name == "input":
-                    arrays["input"][...] = changed.input
-                observation = session.backward(changed, **later)
-                expected = part_of(_expectation(changed), "gradient")
-                why = f"the loss before had the same input array, and another {name}"
-                if finding := judge("gradient", observation, expected, why):
-                    return result_of(Finding(finding.message, finding.evidence, finding.clause, changed))
+                session.function(OTHER[part])(case, **_of(OTHER[part], arrays))
+                for key in arrays if alike else ("input",):
+                    arrays[key][...] = getattr(changed, key)
+                later = arrays if alike else _given(changed, "gradient", np.array) | {"input": arrays["input"]}
+                observation = session.function(part)(changed, **_of(part, later))
+                same = "arrays" if alike else "input array"
+                why = f"the {OTHER[part]} before had the same {same}, and another {name}"
+                if finding := judge(part, observation, part_of(_expectation(changed), part), why):
+                    return result_of(replace(finding, case=changed))
         return PASS
 
-    id_ = f"PURITY-3/{dtype}/gradient-after-loss/gradient"
-    return Item(id_, "PURITY-3", dtype, "gradient", run, kind="rewritten")
+    id_ = f"PURITY-3/{dtype}/{part}-after-{OTHER[part]}{'-of-the-same' if alike else ''}/{part}"
+    return Item(id_, "PURITY-3", dtype, part, run, kind="rewritten")
+
+
+def _of(part: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the arrays that a part is made of."""
+    return {name: array for name, array in arrays.items() if name in ARGUMENTS[part]}
 
 
 def _expectation(case: Case) -> Values:
@@ -163,4 +177,5 @@ OPTIONS: dict[str, Change] = {
     "input": _reversed,
     "target": _next_targets,
     "weight": _doubled,
+    "grad_output": _other_factor,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.outcome import Observation
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
+from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Enclosures
+from multimargin_reference.formats import DTYPES
+from multimargin_vectors.splitmix import integers
 
 THREADS = 4
 ROUNDS = 8
@@ -29,6 +33,9 @@ MANY_ROWS = (100, 10)  # likewise, whose arrays are views with gaps: a copy that
 ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
 SHARED = (256, 100)  # of the corners check: calls of the very same arrays, which take a while
 SINGLE = (1025,)  # likewise, without a batch
+LARGE = (128, 256)  # calls that take a while, of one shape and with other numbers: a buffer that only they have shows
+OPTIONS = ((1, "none"), (1, "sum"), (2, "mean"), (2, "none"))  # of the calls of a large shape
+STREAM = 80_000  # where the random numbers of these calls begin
 Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
@@ -52,6 +59,7 @@ def items(scope: Scope) -> Iterator[Item]:
                 ("threads", mixed, _own),
                 ("threads-one-shape", alike, _own),
                 ("threads-no-batch", single, _own),
+                ("threads-large", _large(part, dtype, scope), _own),
                 ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
                 ("threads-strided", _of_shape(MANY_ROWS, dtype, scope, part)[:FEW], _with_gaps),
             )
@@ -75,6 +83,24 @@ def _alike(part: str, dtype: str, scope: Scope) -> list[Call]:
     if scope.capabilities.leaves_out(case):
         return []
     return [Call(case, corners.expectation(corner, part), "with the same arrays")] * THREADS
+
+
+@cache
+def _large_cases(dtype: str) -> tuple[Case, ...]:
+    """Return a call for each thread, on the exact grid, which is too coarse in halves: of other logits and options."""
+    if dtype not in corners.STEPS:
+        return ()
+    kind, (rows, classes) = DTYPES[dtype], LARGE
+    y, found = np.arange(rows) * 5 % classes, []
+    for k, (p, reduction) in enumerate(OPTIONS):
+        x = (integers(STREAM + k, rows * classes, 8).reshape(LARGE) / 4).astype(kind)
+        found.append(Case(x, y, p, 0.125, None, reduction, np.ones(rows if reduction == "none" else (), kind)))
+    return tuple(found)
+
+
+def _large(part: str, dtype: str, scope: Scope) -> list[Call]:
+    cases = [case for case in _large_cases(dtype) if not scope.capabilities.leaves_out(case)]
+    return [Call(case, expected_part(legal_values(case), part), f"call {k}") for k, case in enumerate(cases)]
 
 
 def _own(cases: list[Case], _: str) -> list[Arrays]:

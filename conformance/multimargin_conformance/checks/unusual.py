@@ -26,7 +26,7 @@ from multimargin_reference.formats import DTYPES
 from multimargin_reference.rejection import meaning
 from multimargin_vectors.draft import uniform
 
-NARROW = ("int8", "uint8", "int16", "int32")  # of targets
+NARROW = {"int8": (40, 128), "uint8": (40, 250), "int16": (300, 200), "int32": (2, 2**17)}  # of targets; N and C
 OTHER = {"float32": np.float64, "float64": np.float32}
 STRIDED = "-strided"
 FAR = np.float32(np.inf)
@@ -80,12 +80,16 @@ def _in_any_dtype(session: Session, case: Case, part: str, _: Scope, given: Arra
 
 @cache
 def _narrow_targets(dtype: str) -> tuple[Case, ...]:
-    """Rows and classes enough that row * C + target passes every narrow dtype's end but int32's."""
+    """Rows and classes enough that row * C + target passes every narrow dtype's end but int32's.
+
+    And targets that a narrower dtype, or one of the other kind, does not hold.
+    """
     kind, found = DTYPES[dtype], []
-    for k, narrow in enumerate(NARROW):
-        rows, classes = (40, 10) if np.iinfo(narrow).max < 2**15 else (300, 120) if narrow == "int16" else (6, 5)
+    for k, (narrow, (rows, classes)) in enumerate(NARROW.items()):
         x = np.where(np.arange(classes) < 4, 0.5 * (np.arange(rows * classes).reshape(rows, -1) % 7), -8.0)
-        y = (np.arange(rows) * 3 % classes).astype(narrow)
+        y = (np.arange(rows) * 3 + classes // 2 + 5) % classes
+        x[y >= 4, y[y >= 4]] = 0.0  # few terms are active, whatever the target
+        y = y.astype(narrow)
         found.append(Case(x.astype(kind), y, 1 + k % 2, 0.75, None, "none", np.ones(rows, kind)))  # no ties
     return tuple(found)
 

@@ -20,7 +20,7 @@ from multimargin_conformance.worker.memory import LARGE, Argument, Raw
 from multimargin_reference.formats import DTYPES, dtype_name
 
 LARGEST_RESULT = 1 << 24  # elements
-MOST_BEHIND = 8 << 20  # bytes behind a line
+MOST_BEHIND = 32 << 20  # bytes behind a line
 EXCERPT = 60  # bytes of a line that is quoted
 DEEPEST = 32  # axes of a result
 _MORE = ("float8_e4m3fn", "float8_e5m2")

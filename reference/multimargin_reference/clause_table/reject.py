@@ -10,7 +10,8 @@ CLAUSES = (
         "p",
         "MUST",
         "core",
-        "A `p` other than 1 and 2, such as 0, 3, -1, 1.5 or 1.99, MUST be rejected with an error.",
+        "A `p` other than 1 and 2, such as 0, 3, -1, 1.5 or 1.99, MUST be rejected with an error; "
+        "text that names 1 or 2 MAY be taken for it.",
         """
         >>> loss([[0, 1]], [0], p=1.5)
         rejected: p=1.5, but should be 1 or 2
@@ -22,7 +23,8 @@ CLAUSES = (
         "reduction",
         "MUST",
         "core",
-        "A reduction other than 'none', 'mean' and 'sum' MUST be rejected with an error.",
+        "A reduction other than 'none', 'mean' and 'sum' MUST be rejected with an error; the numbers 0, 1 and 2, which "
+        "name the three in PyTorch's enumeration, MAY be accepted.",
         """
         >>> loss([[0, 1]], [0], reduction="average")
         rejected: reduction='average', but should be 'none', 'mean' or 'sum'
@@ -96,7 +98,8 @@ CLAUSES = (
         "floating target",
         "MUST",
         "core",
-        "A target of a floating dtype MUST be rejected with an error, also where its values are integers.",
+        "A target of a floating dtype MUST be rejected with an error, also where its values are integers; an empty "
+        "one, which has no values, MAY be accepted.",
         """
         >>> loss([[0, 1]], np.array([0.0]))
         rejected: target.dtype=float64, but should be int64

@@ -24,6 +24,7 @@ from multimargin_reference.known import (
     faults_state,
     faults_target_shapes,
     faults_targets,
+    faults_together,
     faults_validation,
     faults_values,
     faults_weights,
@@ -62,6 +63,7 @@ FAULTS: tuple[Fault, ...] = (
     *faults_edges.FAULTS,
     *faults_paths.FAULTS,
     *faults_magnitudes.FAULTS,
+    *faults_together.FAULTS,
 )
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
