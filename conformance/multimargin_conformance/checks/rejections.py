@@ -31,6 +31,7 @@ FIRST, MIDDLE, LAST = 0, 1, 2
 UNUSED = "-unused"  # how reasons end that are of the gradient alone
 CONTEXTS, STRIDED = "contexts", "strided"
 LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 70001))
+MANY_ROWS = (70_001, 2)  # more than 16 bits count
 LONG = 10_000  # logits; beyond, only the targets' values are put to the test
 SHOWN = 4096  # logits of a call that a finding carries
 UNKNOWN = ("average", "", "MEAN", "sum ", "SUM", "NONE", "None", "batchmean", "sum_over_batch_size")  # some are others'
@@ -122,7 +123,7 @@ def _in_all_contexts(dtype: str, dtypes: tuple[str, ...]) -> list[Case]:
 def _large(dtype: str, _: tuple[str, ...]) -> list[Case]:
     """Return calls of many classes or rows with every reduction, with and without weights."""
     kind, found = DTYPES[dtype], []
-    for k, (shape, reduction) in enumerate(product(LARGE, REDUCTIONS)):
+    for k, (shape, reduction) in enumerate([*product(LARGE, REDUCTIONS), (MANY_ROWS, "sum")]):
         rows, classes = shape
         x, y = np.resize([0.5, -0.25, 1.0], shape).astype(kind), np.arange(rows) % classes
         weight = np.resize([1.0, 0.5], classes).astype(kind) if k % 2 else None
@@ -190,15 +191,20 @@ def _worthless(change: Change) -> Change:
     return lambda case: replace(change(case), weight=np.zeros(case.input.shape[-1], case.input.dtype))
 
 
-def _beside_nan(change: Change) -> Change:
-    """Change a call whose last row has a NaN."""
+def _beside(value: float, change: Change) -> Change:
+    """Change a call whose last row has a NaN, or an infinity."""
 
     def changed(case: Case) -> Case:
         x = case.input.copy()
-        x[..., 0].reshape(-1)[-1:] = np.nan
+        x[..., 0].reshape(-1)[-1:] = value
         return replace(change(case), input=x)
 
     return changed
+
+
+def _at_margin(margin: float, change: Change) -> Change:
+    """Change a call in which every class is active."""
+    return lambda case: replace(change(case), margin=margin)
 
 
 def _beside_nan_weight(change: Change) -> Change:
@@ -243,7 +249,10 @@ REASONS: dict[str, tuple[str, Change]] = {
     "target-classes-worthless": ("REJECT-4", _worthless(_target(0, LAST, 1))),
     f"target-negative{UNUSED}": ("REJECT-3", _unused(_target(-1, LAST))),
     f"target-classes{UNUSED}": ("REJECT-4", _unused(_target(0, FIRST, 1))),
-    "target-classes-beside-nan": ("REJECT-4", _beside_nan(_target(0, LAST, 1))),
+    "target-classes-beside-nan": ("REJECT-4", _beside(np.nan, _target(0, LAST, 1))),
+    "target-classes-beside-infinity": ("REJECT-4", _beside(-np.inf, _target(0, LAST, 1))),
+    "target-negative-beside-infinity": ("REJECT-3", _beside(np.inf, _target(-1, FIRST))),
+    "target-negative-at-any-margin": ("REJECT-3", _at_margin(1e4, _target(-1, LAST))),
     "target-classes-beside-nan-weight": ("REJECT-4", _beside_nan_weight(_target(0, FIRST, 1))),
     "target-wraps-at-8-bits": ("REJECT-5", _target(None, FIRST, 2**8)),
     "target-wraps-at-16-bits": ("REJECT-5", _target(None, LAST, 2**16)),
@@ -287,6 +296,7 @@ REASONS: dict[str, tuple[str, Change]] = {
     "no-classes": ("REJECT-11", _no_classes),
     "input-of-rank-3": ("REJECT-12", _input(lambda x: x[None] if x.ndim == 2 else x[None, None])),
     "input-of-rank-4": ("REJECT-12", _input(lambda x: x[None, None] if x.ndim == 2 else x[None, None, None])),
+    "input-of-rank-5": ("REJECT-12", _input(lambda x: x[(None,) * (5 - x.ndim)])),
     "input-with-a-last-axis": ("REJECT-12", _input(lambda x: x[..., None] if x.ndim == 2 else x[:, None, None])),
     "input-with-two-last-axes": (
         "REJECT-12",
