@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +19,7 @@ from multimargin_reference.fast_judge import surely_legal
 from multimargin_reference.formats import DTYPES, FORMATS
 
 LONGEST_CALL = 400  # characters of a call that are printed
+OVER_TENSORS = re.compile("'numpy.ndarray' object has no attribute|must be Tensor, not numpy.ndarray")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def no_result(part: str, outcome: Outcome, should: str = "but should return a re
     """Return the finding for a call that gave no result. should: what was expected of it."""
     match outcome:
         case Raised(type=name, message=message, where=where):
-            return Finding(f"{part}: raised {name}: {message}, {should}" + (f" (raised at {where})" if where else ""))
+            hint = "; a function over tensors is checked as torch:module:attr" if OVER_TENSORS.search(message) else ""
+            at = f" (raised at {where})" if where else ""
+            return Finding(f"{part}: raised {name}: {message}, {should}{at}{hint}")
         case Malformed(reason=reason):
             return Finding(f"{part}: returned {reason}" + ("" if "but should" in reason else f", {should}"))
         case Crashed(reason=reason, stderr=stderr):

@@ -14,6 +14,7 @@ from multimargin_conformance.judge import (
     judge,
     judge_rejection,
     legal_words,
+    no_result,
     number,
     subscript,
     ulp_distance,
@@ -344,3 +345,15 @@ def test_arguments_changed_in_form_are_named() -> None:
     assert changed_by(lambda a: setattr(a, "shape", (6,))) == ("input",)
     assert changed_by(lambda a: setattr(a, "dtype", np.int64)) == ("input",)
     assert changed_by(lambda a: setattr(a.flags, "writeable", False)) == ("input",)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "'numpy.ndarray' object has no attribute 'is_floating_point'",
+        "multi_margin_loss(): argument 'input' (position 1) must be Tensor, not numpy.ndarray",
+    ],
+)
+def test_a_function_over_tensors_is_told_where_it_belongs(message: str) -> None:
+    finding = no_result("loss", Raised("TypeError", message, ""))
+    assert finding.message.endswith("; a function over tensors is checked as torch:module:attr")
