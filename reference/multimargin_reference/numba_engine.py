@@ -29,7 +29,8 @@ THREADED = 1 << 16  # elements from which starting threads costs less than they 
 LARGEST_COPY = 1 << 17  # elements of a block that is copied because of its dtype or layout
 
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
-EMPTY = {dtype: np.empty(0, dtype) for dtype in (F32, F64)}
+NONE32, NONE64 = np.empty(0, F32), np.empty(0, F64)
+EMPTY = {F32: NONE32, F64: NONE64}
 ONE = np.ones(1)
 TINY, HUGE = 2.0**-126, 2.0**127  # between them nothing is rounded to a subnormal or an infinity in float32
 
@@ -65,41 +66,44 @@ def plain(
 
     Such a call has contiguous, writable arrays of the right shapes and dtypes, and "mean" or "sum".
     """
-    if not (
-        type(input) is np.ndarray
-        and type(target) is np.ndarray
-        and (input.dtype is F32 or input.dtype is F64)
-        and target.dtype is I64
-        and input.ndim == 2
-        and target.ndim == 1
-        and len(target) == len(input)
-        and input.size
-        and input.flags.carray
-        and target.flags.carray
-        and type(p) is int
-        and p in (1, 2)
-        and type(margin) is float
-        and (reduction == "mean" or reduction == "sum")
+    if type(input) is not np.ndarray or type(target) is not np.ndarray or input.ndim != 2 or target.ndim != 1:
+        return None
+    dtype, (rows, classes) = input.dtype, input.shape
+    if (
+        (dtype is not F32 and dtype is not F64)
+        or target.dtype is not I64
+        or len(target) != rows
+        or not rows * classes
+        or not input.flags.carray
+        or not target.flags.carray
+        or type(p) is not int
+        or (p != 1 and p != 2)
+        or type(margin) is not float
     ):
         return None
+    if reduction == "mean":
+        divisor = float(rows * classes)
+    elif reduction == "sum":
+        divisor = float(classes)
+    else:
+        return None
     if weight is None:
-        w = EMPTY[input.dtype]
-    elif (
-        type(weight) is np.ndarray
-        and weight.dtype is input.dtype
-        and weight.shape == input.shape[1:]
-        and weight.flags.carray
-    ):
+        w = NONE32 if dtype is F32 else NONE64
+    elif type(weight) is np.ndarray and weight.dtype is dtype and weight.shape == (classes,) and weight.flags.carray:
         w = weight
     else:
         return None
-    divisor = float(input.size if reduction == "mean" else input.shape[1])
     grads = np.empty_like(input) if gradient else None
-    if input.shape[1] <= kernels.LANES and input.size <= TASK:
+    if classes <= kernels.LANES and rows * classes <= TASK:
         bad, loss = kernels.once(input, target, w, None if p == 1 else True, margin, divisor, grads)
-        return None if bad != kernels.IN_RANGE else (_rounded(loss, input.dtype), grads)
-    found, total = _run(input, target, w, p, margin, divisor, EMPTY[input.dtype], ONE, grads)
-    return None if found else (_rounded(total / divisor, input.dtype), grads)
+        if bad != kernels.IN_RANGE:
+            return None
+    else:
+        found, total = _run(input, target, w, p, margin, divisor, EMPTY[dtype], ONE, grads)
+        if found:
+            return None
+        loss = total / divisor
+    return _rounded(loss, dtype), grads
 
 
 def evaluate(call: Arguments, grads: Floats | None, *, loss: bool) -> tuple[Any, Any] | None:
