@@ -29,8 +29,8 @@ THREADED = 1 << 16  # elements from which starting threads costs less than they 
 LARGEST_COPY = 1 << 17  # elements of a block that is copied because of its dtype or layout
 
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
-NONE32, NONE64 = np.empty(0, F32), np.empty(0, F64)
-EMPTY = {F32: NONE32, F64: NONE64}
+EMPTY: dict[Any, Floats] = {dtype: np.empty(0, dtype) for dtype in (F32, F64)}
+NONE32, NONE64 = EMPTY[F32], EMPTY[F64]
 ONE = np.ones(1)
 TINY, HUGE = 2.0**-126, 2.0**127  # between them nothing is rounded to a subnormal or an infinity in float32
 
