@@ -156,7 +156,7 @@ def reconciled(report: Report) -> Report:
     return report
 
 
-@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("what", WRONG if "MULTIMARGIN_SLOW" in os.environ else [*WRONG][::2])
 def test_wrong_answers_are_failures(tmp_path: Path, what: str) -> None:
     report = reconciled(some(Kernel(WRONG[what]), dtypes=["float32"]))
     assert report.conformant is False
