@@ -70,6 +70,9 @@ class Caller(Protocol):
     def reject(self, valid: Call | None, call: Call) -> Observation:
         """Make a valid call first, then one that may leave its process unfit for others; return the second."""
 
+    def reject_further(self, valid: Call, call: Call) -> Observation | None:
+        """Do the same, but return None, and make no second call, where the process is unfit for the first by now."""
+
     def now(self, observation: Observation) -> Observation:
         """Return an observation with the result as it is now."""
 
@@ -114,6 +117,10 @@ class InProcess:
         if valid is not None:
             self.call(valid)
         return self.call(call)
+
+    def reject_further(self, valid: Call, call: Call) -> Observation | None:
+        """Make the second call where the first gives a result."""
+        return self.call(call) if isinstance(self.call(valid).outcome, Returned) else None
 
     def now(self, observation: Observation) -> Observation:
         """Return the observation: it holds the memory itself."""

@@ -188,6 +188,17 @@ class Recorder:
         self._events.append({"event": "reject", "call": call_name(call), "answer": self._writing.answer(seen)})
         return seen
 
+    def reject_further(self, valid: Call, call: Call) -> Observation | None:
+        """Make both calls where the process is fit for them; the second is written down, or that it was not made."""
+        try:
+            seen = self.inner.reject_further(valid, call)
+        except Settled as settled:
+            self._settled(settled.result)
+            raise
+        answer = {} if seen is None else {"answer": self._writing.answer(seen)}
+        self._events.append({"event": "reject", "call": call_name(call), **answer})
+        return seen
+
     def now(self, observation: Observation) -> Observation:
         """Look at a result again."""
         seen = self.inner.now(observation)

@@ -72,6 +72,10 @@ class Recorded:
         """Return what the second call was answered with."""
         return self._answer("reject", call_name(call))
 
+    def reject_further(self, valid: Call, call: Call) -> Observation | None:  # noqa: ARG002
+        """Return the same, or None where the call was not made."""
+        return next(iter(self._event("reject", call_name(call))), None)
+
     def now(self, observation: Observation) -> Observation:  # noqa: ARG002
         """Return what was seen when the result was looked at again."""
         return self._answer("now")
@@ -110,8 +114,9 @@ class Recorded:
         """Do nothing."""
 
     def _answer(self, kind: str, name: str = "") -> Observation:
-        (seen,) = self._event(kind, name)
-        assert isinstance(seen, Observation)
+        seen = next(iter(self._event(kind, name)), None)
+        if not isinstance(seen, Observation):
+            raise Unrecorded("an event without its answer")
         return seen
 
     def _event(self, kind: str, name: str = "") -> list[Any]:

@@ -90,9 +90,13 @@ class Session:
         """Make a call whose result will be looked at again, or overwritten, through the caller."""
         return self.caller.call(Call(part, case, replaced, keep=True))
 
-    def reject(self, part: str, case: Case, valid: Case | None) -> Observation:
-        """Make a call that should be rejected, after a valid one."""
-        return self.caller.reject(None if valid is None else Call(part, valid), Call(part, case))
+    def reject(self, part: str, case: Case, valid: Case | None, **given: NDArray[Any] | None) -> Observation:
+        """Make a call that should be rejected, after a valid one. given: arrays in place of the call's own."""
+        return self.caller.reject(None if valid is None else Call(part, valid), Call(part, case, given))
+
+    def reject_further(self, part: str, case: Case, valid: Case, **given: NDArray[Any] | None) -> Observation | None:
+        """Make such calls where the one before left its process fit for a valid one; None where it did not."""
+        return self.caller.reject_further(Call(part, valid), Call(part, case, given))
 
     def needs(self, feature: str) -> None:
         """End the item as skipped where the adapter does not offer a feature of the protocol."""

@@ -91,13 +91,6 @@ def test_what_is_not_declared_is_left_out() -> None:
         assert item.run(session).status == "pass"
 
 
-def test_a_target_out_of_range_is_left_to_the_vectors_on_a_device() -> None:
-    session = session_of(SimpleNamespace(name="model", make=lambda: MODEL))
-    session.subject = SimpleNamespace(device="cuda")  # type: ignore[assignment] # all that is looked at
-    item = next(item for item in rejections.items(TRAINING) if "target-negative-first" in item.id)
-    assert "a process of its own" in item.run(session).reason
-
-
 def test_a_buffer_of_zeros_that_is_used_again_is_seen() -> None:
     report = check(faults_by_name()["loss-buffer-reused-on-one-path"].make(), fail_fast=True, clause="PURITY-4")
     assert "what its owner wrote into a result was overwritten" in str(report.failures[0].failure)

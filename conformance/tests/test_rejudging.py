@@ -118,6 +118,7 @@ def test_another_oracle_is_another_verdict(tmp_path: Path, monkeypatch: pytest.M
         (lambda lines: lines[1]["calls"].clear(), "a call that was not made then"),
         (lambda lines: lines[1]["calls"][0].update(call="l 0"), "another call than was made then"),
         (lambda lines: lines[1]["calls"][0].update(event="now"), "another call than was made then"),
+        (lambda lines: lines[1]["calls"][0].pop("answer"), "without its answer"),
         (lambda lines: lines[1]["calls"][0]["answer"].update(hex="zz"), "whose bytes cannot be read"),
         (lambda lines: lines[1]["calls"][0]["answer"].update(shape=[1 << 40]), "a result of 4 bytes, but shape"),
         (lambda lines: lines[1]["calls"][0].update(answer=3), "no object"),

@@ -17,6 +17,9 @@ from multimargin_conformance.isolation.forks import Forks
 from multimargin_conformance.isolation.launch import Opened, opened
 from multimargin_conformance.isolation.link import Request, Trouble
 from multimargin_conformance.isolation.spares import Spares
+from multimargin_conformance.rejudging import rejudge
+from multimargin_reports import Report
+from multimargin_reports.logfile import read_log
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="forked processes are waited for by pidfd")
 
@@ -182,3 +185,49 @@ def test_each_call_that_ends_a_device_has_a_process_and_all_pass(
     assert len({parent for _, parent in calls}) == 2
     assert set(os.listdir("/proc/self/fd")) == before
     assert not any(running(int(pid)) for pid, _ in calls)
+
+
+SURVIVING = """import os
+import numpy as np
+
+
+def forward(input, target, **options):
+    with open("calls.txt", "a") as file:
+        file.write(f"{os.getpid()} {int(target.min() < 0)}\\n")
+    if (target < 0).any() and not ACCEPTED:
+        raise IndexError("target out of range")
+    return np.zeros((), input.dtype)
+"""
+CONTEXTS = {"profile": "core", "clause": "REJECT-3", "dtypes": ["float64"], "only": ["p=1"]}
+
+
+def of_contexts(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> Report:
+    (tmp_path / "there.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    select = "*/contexts-target-negative-*/*"
+    return check("py:there.py:forward", device="gpu", isolate=True, select=select, **CONTEXTS, **options)  # type: ignore[arg-type]
+
+
+def test_a_device_that_survives_has_every_call_of_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = of_contexts(SURVIVING.replace("ACCEPTED", "False"), tmp_path, monkeypatch)
+    assert report.counts["pass"] == len(report.verdicts) > 1
+    calls = [line.split() for line in (tmp_path / "calls.txt").read_text().splitlines()]
+    invalid = [pid for pid, negative in calls if negative == "1"]
+    assert len(set(invalid)) == 1
+    assert len(invalid) > 5 * len(report.verdicts)
+
+
+def test_a_device_that_takes_targets_out_of_range_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = of_contexts(SURVIVING.replace("ACCEPTED", "True"), tmp_path, monkeypatch)
+    assert report.counts["fail"] == len(report.verdicts)
+
+
+def test_a_device_that_does_not_survive_has_one_call_of_a_check_and_its_log_is_judged_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log.jsonl"
+    report = of_contexts(BACKEND, tmp_path, monkeypatch, log=log)
+    assert report.counts["pass"] == len(report.verdicts) > 1
+    again = rejudge(read_log(log))
+    assert again.judged == len(report.verdicts)
+    assert not again.differences

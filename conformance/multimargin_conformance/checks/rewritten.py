@@ -88,16 +88,19 @@ def _invalid(dtype: str, part: str, cases: list[Case]) -> Item:
     """A target that was valid a call ago is not any more."""
 
     def run(session: Session) -> Result:
-        if session.subject.device not in ON_THE_HOST:
-            return Result("skip", reason="on a device each of these calls would need a process of its own")
-        for case in cases:
-            arrays = _given(case, part, np.array)
-            session.function(part)(case, **arrays)
+        on_the_host = session.subject.device in ON_THE_HOST
+        for case in cases if on_the_host else cases[:1]:
             target = case.target.copy()
             target[-1] = -1
-            arrays["target"][...] = target
             changed = replace(case, target=target)
-            if finding := judge_rejection(session.function(part)(changed, **arrays), "REJECT-3"):
+            if on_the_host:
+                arrays = _given(case, part, np.array)
+                session.function(part)(case, **arrays)
+                arrays["target"][...] = target
+                observation = session.function(part)(changed, **arrays)
+            else:  # the copies that a device gets take each other's place anyway
+                observation = session.reject(part, changed, case)
+            if finding := judge_rejection(observation, "REJECT-3"):
                 return result_of(replace(finding, case=changed))
         return PASS
 

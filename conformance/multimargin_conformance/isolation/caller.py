@@ -90,12 +90,24 @@ class WorkerCaller:
                 self.call(valid)
             return self.call(call)
         side = self._beside()
-        if not isinstance(side.call(valid).outcome, Returned):
+        if not side.fit_for(valid):
             if (link := side.pipeline.give_back()) is not None:
                 self._spares.retire(link)
             side.pipeline.charges.clear()
             side.call(valid)
         return side.call(call)
+
+    def reject_further(self, valid: Call, call: Call) -> Observation | None:
+        """Make both calls in the process of the call before, if it is still good for valid ones."""
+        side = self if self._on_the_host else self._beside()
+        if not side.fit_for(valid):
+            side.pipeline.charges.clear()
+            return None
+        return side.call(call)
+
+    def fit_for(self, valid: Call) -> bool:
+        """Return whether the process answers a valid call with a result."""
+        return isinstance(self.call(valid).outcome, Returned)
 
     def now(self, observation: Observation) -> Observation:
         """Return the observation with the result as the process holds it now."""
@@ -153,6 +165,8 @@ class WorkerCaller:
             take = self._spares.take
             self._side = WorkerCaller(replace(self.opened, link=take(0), again=take))
         side = self._side
+        if side.place != self.place:
+            side._let_go()
         side._items, side.place, side.key, side.part = self._items, self.place, self.key, self.part
         side._sent_to = len(self._items)
         return side

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,12 +14,15 @@ from multimargin_reference.known import raw
 from multimargin_reference.known.catalogue import Answer, before, fault, stateful
 from multimargin_reference.known.faults_layout import reading
 from multimargin_reference.known.faults_target_shapes import reshaping
+from multimargin_reference.known.faults_targets import accepting, modulo, position
 from multimargin_reference.known.model import MODEL, Array, Request, Work
 from multimargin_reference.known.model import drop_target as left_out
 
 BLOCK_ROWS, BLOCK_CLASSES = 256, 4096
 GRID_LIMIT = 65_535
 LARGE = 4096  # logits
+TILE_ROWS, TILE_CLASSES = 16, 2048
+OFTEN = 300  # equal calls
 
 
 def kept_by_the_other_part(backward: bool) -> Callable[[], Answer]:
@@ -66,6 +70,42 @@ def in_any_order(blocks: Callable[[Work], int]) -> Callable[[], Answer]:
         return replace(MODEL, add=add, reduce=reduce).answer
 
     return start
+
+
+def strided_in_any_order() -> Answer:
+    """Add the terms of rows that have gaps in memory in the order in which they come."""
+    random = np.random.default_rng(0)
+
+    def add(h: Array, k: Work) -> Array:
+        return MODEL.add(h[:, random.permutation(k.classes)], k)
+
+    def answer(r: Request) -> Any:
+        has_gaps = isinstance(r.input, np.ndarray) and not (r.input.flags.c_contiguous or r.input.flags.f_contiguous)
+        return (replace(MODEL, add=add) if has_gaps else MODEL).answer(r)
+
+    return answer
+
+
+def anew_when_often() -> Answer:
+    """Compile what is called often for its very arguments, wrongly."""
+    counts: Counter[Any] = Counter()
+
+    def answer(r: Request) -> Any:
+        arrays = (np.asarray(a).tobytes() for a in (r.input, r.target, r.grad_output))
+        key = (r.backward, r.p, r.margin, r.reduction, *map(hash, arrays))
+        counts[key] += 1
+        right = MODEL.answer(r)
+        return right if counts[key] < OFTEN else right * right.dtype.type(2)
+
+    return answer
+
+
+def without_filled_tile(h: Array, k: Work) -> Array:
+    """Take the remainders for the last tile's size, which are 0 where it is filled both ways."""
+    h = left_out(h, k)
+    if k.rows % TILE_ROWS == 0 and k.classes % TILE_CLASSES == 0:
+        h[-TILE_ROWS:, -TILE_CLASSES:] = 0
+    return h
 
 
 def within(rows: Callable[[Work], int], classes: Callable[[Work], int]) -> Callable[[Array, Work], Array]:
@@ -141,9 +181,21 @@ PARTS = (
         "PURITY-3",
         shared_when_large,
     ),
+    stateful(
+        "equal-calls-from-300-on",
+        "What was called 300 times is compiled for its very arguments, and that code gives twice the result.",
+        "PURITY-3 PURITY-4",
+        anew_when_often,
+    ),
 )
 
 ORDERS = (
+    stateful(
+        "strided-in-any-order",
+        "Terms of an input with gaps are added as they come, in another order every time.",
+        "PURITY-2",
+        strided_in_any_order,
+    ),
     stateful(
         "row-blocks-in-any-order",
         "Blocks of 256 rows are added up as they are done, in another order every time.",
@@ -176,6 +228,18 @@ SIZES = (
         "Classes past 2 ** 18 are left out.",
         "SHAPE-4",
         drop_target=within(lambda _: 0, lambda _: 2**18),
+    ),
+    fault(
+        "filled-tile-taken-as-empty",
+        "The last tile of 16 x 2048 logits is lost where it is filled: its size is taken for the remainders.",
+        "SHAPE-4",
+        drop_target=without_filled_tile,
+    ),
+    before(
+        "target-unchecked-past-65536-rows",
+        "Targets past the first 65536 rows are not checked.",
+        "REJECT-3 REJECT-4",
+        accepting(lambda y, _c, _r: position(y) >= 1 << 16, modulo),
     ),
 )
 
