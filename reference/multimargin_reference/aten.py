@@ -15,43 +15,45 @@ FEW_ON_CUDA = 1 << 23  # likewise; there launches from Python take longer than t
 FEW_CLASSES_ON_CUDA = 1 << 15  # and so many classes: one block takes a row
 CHECKED = "MULTIMARGIN_CHECK_TARGETS"  # set to 1: on CUDA a target out of range is a Python error, not an assertion
 PLAIN = (Tensor, torch.nn.Parameter)
+NUMBERS = (int, float)
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+_loss: Any = torch._C._nn.multi_margin_loss
+_is_tracing, _is_transforming = torch._C._is_tracing, torch._C._are_functorch_transforms_active
+_modes = torch._C._len_torch_dispatch_stack
 
 
-def is_atens(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduction: Any) -> bool:
-    """Return whether ATen does this call as well, and is the first to be done: few numbers, and a batch of them."""
-    return (
+def loss_of_few(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduction: Any) -> Tensor | None:
+    """Return ATen's loss where ATen does the call as well, and is the first to be done: few numbers, a batch of them.
+
+    None where it does not, or refuses the call. Every look at an argument takes a fiftieth of what the call does.
+    """
+    if (
         type(input) in PLAIN
-        and (input.dtype is torch.float32 or input.dtype is torch.float64)
-        and input.dim() == 2
-        and input.numel() > 0
-        and _is_small(input)
         and type(target) is Tensor
-        and target.device == input.device
-        and target.dtype is torch.int64
+        and input.dim() == 2
         and target.dim() == 1
+        and ((dtype := input.dtype) is torch.float32 or dtype is torch.float64)
+        and (0 < input.numel() < FEW if input.is_cpu else _is_few_on_cuda(input, target))
         and p in (1, 2)
-        and type(margin) in (int, float)
+        and type(margin) in NUMBERS
         and reduction in REDUCTIONS
         and (weight is None or (type(weight) in PLAIN and weight.dim() == 1 and not weight.requires_grad))
         and not torch.compiler.is_compiling()
         and not sees_operations()
-    )
+    ):
+        try:
+            found: Tensor = _loss(input, target, p, margin, weight, REDUCTIONS[reduction])
+        except RuntimeError:
+            return None
+        if not found.is_cpu:  # the kernel looks at 32 bits of a target, and gather at all 64
+            input.detach()[0].gather(0, target)
+        return found
+    return None
 
 
-def _is_small(input: Tensor) -> bool:
-    if input.is_cpu:
-        return input.numel() < FEW
-    few = input.is_cuda and input.numel() < FEW_ON_CUDA and input.shape[1] < FEW_CLASSES_ON_CUDA
-    return few and not checks_targets()
-
-
-def loss(input: Tensor, target: Tensor, p: int, margin: float, weight: Tensor | None, reduction: str) -> Tensor:
-    """Return ATen's loss. Raises RuntimeError for what ATen refuses; on CUDA the device asserts targets."""
-    found: Tensor = torch._C._nn.multi_margin_loss(input, target, p, margin, weight, REDUCTIONS[reduction])  # type: ignore[arg-type]
-    if input.is_cuda:  # the kernel looks at 32 bits of a target, and gather at all 64
-        input.detach()[0].gather(0, target)
-    return found
+def _is_few_on_cuda(input: Tensor, target: Tensor) -> bool:
+    few = input.is_cuda and 0 < input.numel() < FEW_ON_CUDA and input.shape[1] < FEW_CLASSES_ON_CUDA
+    return few and target.dtype is torch.int64 and target.device == input.device and not checks_targets()
 
 
 def checks_targets() -> bool:
@@ -62,9 +64,9 @@ def checks_targets() -> bool:
 def sees_operations() -> bool:
     """Return whether something is at work that has to see every operation."""
     return (
-        torch._C._is_tracing()
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack() > 0
+        _is_tracing()
+        or _is_transforming()
+        or _modes() > 0
         or forward_ad._current_level >= 0  # of a tangent ATen and kernels make nothing, and say nothing
     )
 

@@ -52,11 +52,10 @@ def multi_margin_loss(
     Raises ValueError for p, reduction or weight's rank, TypeError for what is not a tensor or a number, RuntimeError
     for any other wrong shape, dtype or value, and NotImplementedError for a second derivative.
     """
-    if size_average is None and reduce is None and aten.is_atens(input, target, p, margin, weight, reduction):
-        try:
-            return aten.loss(input, target, p, margin, weight, reduction)
-        except RuntimeError:
-            pass  # what ATen refuses is refused below, in more words
+    if size_average is None and reduce is None:
+        atens = aten.loss_of_few(input, target, p, margin, weight, reduction)
+        if atens is not None:  # what ATen refuses is refused below, in more words
+            return atens
     reduction = reduction_from_flags(size_average, reduce, reduction)
     _check_types(input, target, weight, margin)
     logits, weight = _autocast(input, weight)
