@@ -25,7 +25,8 @@ SLOW = "MULTIMARGIN_SLOW" in os.environ
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 SHARED = ROOT / "conformance" / "multimargin_conformance" / "templates"
-FEW = "VALUE-[17],WEIGHT-1,SHAPE-[1267],GRADIENT-[45],SPECIAL-[1-4],REJECT-5,PURITY-1"
+FEW = "VALUE-1,SHAPE-[27],GRADIENT-4,SPECIAL-2,REJECT-5,PURITY-1"
+VECTORS = "*/????????????????/*"
 EMPTY = {"SHAPE-7", "SHAPE-8"}  # PyTorch returns memory as it finds it for an empty batch
 QUICK_BUILD = "CXXFLAGS=-O1 -Wall -Wextra -Werror"  # -O0 makes a run four times as long
 
@@ -67,7 +68,7 @@ def _failing(report: Report) -> set[str]:
 
 @BOTH
 def test_an_example_speaks_the_protocol_as_published(name: str) -> None:
-    report = check(BUILDERS[name](), clause=FEW, limits=Limits(validate=True))
+    report = check(BUILDERS[name](), clause=FEW, select=VECTORS, limits=Limits(validate=True))
     assert (report.conformant, report.complete, _failing(report)) == (True, True, set())
     checked = {v.clause for v in report.verdicts if v.status == "pass"}
     assert {"VALUE-1", "GRADIENT-4", "REJECT-5", "SPECIAL-2", "PURITY-1"} <= checked
