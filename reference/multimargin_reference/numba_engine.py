@@ -16,8 +16,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from multimargin_reference import numba_ahead, numba_rows
 from multimargin_reference import numba_kernels as kernels
-from multimargin_reference import numba_rows
 from multimargin_reference.validation import Arguments
 
 Floats = NDArray[Any]
@@ -162,10 +162,11 @@ def _run(
     """Return whether a target is outside [0, C), and the sum of losses; fill `losses` and `gradient`."""
     rows, classes = x.shape
     squared = None if p == 1 else True
+    ahead = numba_ahead.ahead(x)
     if classes <= kernels.LANES:
         step = _step(rows, classes)
         done = np.empty((-(-rows // step), 2))
-        options: tuple[Any, ...] = (step, x, y, w, squared, margin, divisor, losses, g, gradient, done)
+        options: tuple[Any, ...] = (step, ahead, x, y, w, squared, margin, divisor, losses, g, gradient, done)
         _over(kernels.narrow, kernels.narrow_threaded, x.size, len(done), options)
         return bool((done[:, 0] != kernels.IN_RANGE).any()), float(done[:, 1].sum())
     if kernels.outside(y, classes) != kernels.IN_RANGE:
@@ -174,7 +175,7 @@ def _run(
     done = np.empty((rows, tiles, 2))
     out = np.empty((0, classes), x.dtype) if gradient is None else gradient
     flat, stride = _flat(x)
-    options = (TILE, flat, stride, y, w, squared, margin, divisor, g, out, want_loss, done)
+    options = (TILE, ahead, flat, stride, y, w, squared, margin, divisor, g, out, want_loss, done)
     _over(kernels.wide, kernels.wide_threaded, x.size, rows * tiles, options)
     return False, float(kernels.finish(y, w, squared, divisor, losses, g, out, done))
 

@@ -4,8 +4,8 @@ Numba compiles each on its first call and keeps it on disk. The compiler may rea
 zero, nothing else: what decides z > 0 stands in functions of their own, which have no such liberty.
 
 What they share: y, (N,) targets. w, (C,) weights, or empty. squared, None for p = 1, for which Numba then compiles code
-of its own. g, grad_output, (N,), or (1,) for every row. losses, (N,) for each row's, or empty. Sums run in input's
-dtype over at most LANES classes and go on in float64.
+of its own. g, grad_output, (N,), or (1,) for every row. losses, (N,) for each row's, or empty. ahead, so many elements
+ahead input is fetched, or 0. Sums run in input's dtype over at most LANES classes and go on in float64.
 """
 
 # Indices are loop variables from 0: of any other Numba checks whether it is negative, which makes scalar code. Small
@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit, prange
 
 from multimargin_reference import numba_rows
+from multimargin_reference.numba_ahead import LINE, fetch
 
 LANES = 1024  # classes a chunk: read for the loss, it is still in the first-level cache for the gradient
 BLOCK = 256  # rows whose thresholds are made at once
@@ -106,6 +107,13 @@ def _slopes(x: Any, r: int, nearest: Any, residue: Any, own: Any, squared: Any, 
 
 
 @strict_part
+def _fetch(memory: Any, start: int, count: int) -> None:
+    """Fetch so many elements of an array from `start` on."""
+    for k in range(0, count, LINE // memory.itemsize):
+        fetch(memory, start + k)
+
+
+@strict_part
 def _factor(g: Any, row: int, w: Any, target: int, squared: Any, divisor: float) -> float:
     factor = np.float64(g[row if g.size > 1 else 0])
     if w.size:
@@ -163,7 +171,7 @@ def _short(first, last, x, y, w, squared, margin, divisor, losses, g, gradient, 
 
 
 @summing
-def narrow(start, stop, step, x, y, w, squared, margin, divisor, losses, g, gradient, done):
+def narrow(start, stop, step, ahead, x, y, w, squared, margin, divisor, losses, g, gradient, done):
     """Do the tasks [start, stop) of `step` rows each, of at most LANES classes; return what the last left in `done`.
 
     x: (N, C). losses: (N,) for each row's, or empty. gradient: (N, C), or None. done: (tasks, 2), or empty: the first
@@ -177,6 +185,7 @@ def narrow(start, stop, step, x, y, w, squared, margin, divisor, losses, g, grad
         factors[c] = _factor(g, 0, w, c, squared, divisor)
     scratch = np.empty((5, BLOCK), x.dtype)
     nearest, residue = scratch[0], scratch[1]
+    memory = x.reshape(x.size)
     for task in range(start, stop):
         total, bad = 0.0, IN_RANGE
         end = min((task + 1) * step, y.size)
@@ -196,6 +205,8 @@ def narrow(start, stop, step, x, y, w, squared, margin, divisor, losses, g, grad
             if gradient is not None:
                 out = gradient[first:last]
             for r in range(targets.size):
+                if ahead:
+                    _fetch(memory, (first + r) * classes + ahead, classes)
                 own = np.int32(targets[r])
                 loss = _weighted(_powers(block, r, nearest[r], residue[r], own, squared), w, own)
                 if losses.size:
@@ -218,19 +229,19 @@ def once(x, y, w, squared, margin, divisor, gradient):
     Return the first row whose target is outside, or IN_RANGE, and the reduced loss.
     """
     none, done = np.empty(0, x.dtype), np.empty((0, 2))
-    bad, total = narrow(0, 1, y.size, x, y, w, squared, margin, divisor, none, np.ones(1), gradient, done)
+    bad, total = narrow(0, 1, y.size, 0, x, y, w, squared, margin, divisor, none, np.ones(1), gradient, done)
     return bad, total / divisor
 
 
 @threaded
-def narrow_threaded(step, x, y, w, squared, margin, divisor, losses, g, gradient, done):
+def narrow_threaded(step, ahead, x, y, w, squared, margin, divisor, losses, g, gradient, done):
     """Do all tasks of `narrow` in Numba's threads."""
     for k in prange(done.shape[0]):
-        narrow(k, k + 1, step, x, y, w, squared, margin, divisor, losses, g, gradient, done)
+        narrow(k, k + 1, step, ahead, x, y, w, squared, margin, divisor, losses, g, gradient, done)
 
 
 @summing
-def wide(start, stop, step, flat, stride, y, w, squared, margin, divisor, g, gradient, want_loss, done):
+def wide(start, stop, step, ahead, flat, stride, y, w, squared, margin, divisor, g, gradient, want_loss, done):
     """Do the tasks [start, stop), each `step` classes (a multiple of LANES) of one row; targets have been checked.
 
     flat: input's memory, its row r at flat[r * stride :]. gradient: (N, C), or (0, C). done: (N, tiles, 2), the sums
@@ -246,6 +257,8 @@ def wide(start, stop, step, flat, stride, y, w, squared, margin, divisor, g, gra
         powers = slopes = 0.0
         for at in range(left, min(left + step, classes), LANES):
             chunk = x[at : at + LANES].reshape(1, -1)
+            if ahead:
+                _fetch(flat, row * stride + at + ahead, LANES)
             own = np.int32(y[row] - at) if at <= y[row] < at + LANES else np.int32(-1)
             if want_loss:
                 powers += _powers(chunk, 0, nearest[0], residue[0], own, squared)
@@ -256,10 +269,10 @@ def wide(start, stop, step, flat, stride, y, w, squared, margin, divisor, g, gra
 
 
 @threaded
-def wide_threaded(step, flat, stride, y, w, squared, margin, divisor, g, gradient, want_loss, done):
+def wide_threaded(step, ahead, flat, stride, y, w, squared, margin, divisor, g, gradient, want_loss, done):
     """Do all tasks of `wide` in Numba's threads."""
     for k in prange(done.shape[0] * done.shape[1]):
-        wide(k, k + 1, step, flat, stride, y, w, squared, margin, divisor, g, gradient, want_loss, done)
+        wide(k, k + 1, step, ahead, flat, stride, y, w, squared, margin, divisor, g, gradient, want_loss, done)
 
 
 @strict

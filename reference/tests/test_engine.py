@@ -62,6 +62,26 @@ def test_a_broken_numba_is_warned_of_or_refused(monkeypatch: pytest.MonkeyPatch)
         choose()
 
 
+@pytest.mark.parametrize("shape", [(300, 7), (30, 1000), (3, 5000)], ids=str)
+def test_memory_that_is_fetched_ahead_changes_nothing(
+    compiled: types.ModuleType, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = data(*shape)
+    x = x.astype(np.float32)
+    apart = np.repeat(x, 2, axis=0)[::2]
+
+    def results() -> list[bytes]:
+        found = [multi_margin_loss_and_grad(array, y) for array in (x, apart)]
+        return [part.tobytes() for both in found for part in both]
+
+    numba_ahead = compiled.numba_ahead
+    assert numba_ahead.ahead(x) == numba_ahead.ahead(x.astype(np.float64)) == 0
+    before = results()
+    monkeypatch.setattr(numba_ahead, "LARGE", 1)
+    assert numba_ahead.ahead(x) > 0 == numba_ahead.ahead(x.astype(np.float64))
+    assert results() == before
+
+
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("shape", [(40_000, 7), (300, 1000), (70, 3000), (1, 300_000)], ids=str)
 def test_threads_do_not_change_a_bit(compiled: types.ModuleType, shape: tuple[int, int], reduction: str) -> None:

@@ -32,8 +32,8 @@ from multimargin_reference.rejection import rejecting_clause
 FIRST, MIDDLE, LAST = 0, 1, 2
 UNUSED = "-unused"  # how reasons end that are of the gradient alone
 CONTEXTS, STRIDED = "contexts", "strided"
-LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (1, 70001))
-MANY_ROWS = (70_001, 2)  # more than 16 bits count
+LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2))
+LARGEST = (((1, 70_001), "mean"), ((70_001, 2), "sum"))  # more than 16 bits count
 LONG = 10_000  # logits; beyond, only the targets' values are put to the test
 SHOWN = 4096  # logits of a call that a finding carries
 UNKNOWN = ("average", "", "MEAN", "sum ", "SUM", "NONE", "None", "batchmean", "sum_over_batch_size")  # some are others'
@@ -143,7 +143,7 @@ def _in_all_contexts(dtype: str, dtypes: tuple[str, ...]) -> list[Case]:
 def _large(dtype: str, _: tuple[str, ...]) -> list[Case]:
     """Return calls of many classes or rows with every reduction, with and without weights."""
     kind, found = DTYPES[dtype], []
-    for k, (shape, reduction) in enumerate([*product(LARGE, REDUCTIONS), (MANY_ROWS, "sum")]):
+    for k, (shape, reduction) in enumerate([*product(LARGE, REDUCTIONS), *LARGEST]):
         rows, classes = shape
         x, y = np.resize([0.5, -0.25, 1.0], shape).astype(kind), np.arange(rows) % classes
         weight = np.resize([1.0, 0.5], classes).astype(kind) if k % 2 else None
