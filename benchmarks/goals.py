@@ -37,12 +37,16 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Goal:
-    """One goal, what was measured, as text, and whether it is reached; None where it was not measured."""
+    """One goal, what was measured, as text, and whether it is reached; None where it was not measured.
+
+    limit: what would be measured at the floor of this machine's memory, "" where that is no matter of it.
+    """
 
     what: str
     asked: str
     measured: str
     reached: bool | None
+    limit: str = ""
 
 
 def goals(data: Line) -> list[Goal]:
@@ -87,11 +91,19 @@ def _ratios(data: Line, dtype: str, share: float) -> Iterator[Goal]:
         where = {"what": what, "rows": rows, "classes": classes, "dtype": dtype, "interface": "own arrays"}
         found = selected(data, "timings", contender=NUMBA, data=RANDOM, **where)
         least = {n: min((median(x["ratio"]) for x in found if x["threads"] == n), default=None) for n in (1, 2)}
-        text = " / ".join("-" if value is None else f"{value:.1f}" for value in least.values())
+        limits = (min((_limit(data, x) for x in found if x["threads"] == n), default=None) for n in (1, 2))
+        text, limit = (
+            " / ".join("-" if v is None else f"{v:.1f}" for v in values) for values in (least.values(), limits)
+        )
         values = [(value, share * ask) for value, ask in zip(least.values(), pair, strict=True) if value is not None]
         reached = all(value >= ask for value, ask in values) if len(values) == len(pair) else None
         name = f"{what}, {rows} x {classes}, {dtype}: ratio to eager, 1 / 2 threads"
-        yield Goal(name, asked(what, rows, classes, share), text, reached)
+        yield Goal(name, asked(what, rows, classes, share), text, reached, limit)
+
+
+def _limit(data: Line, line: Line) -> float:
+    """Return the ratio that a line would have if it took as long as memory does."""
+    return median(line["ratio"]) / share_of_floor(data, line)
 
 
 def _least(what: str, ask: float, lines: Iterable[Line], value: Callable[[Line], float], form: str = ".1f") -> Goal:

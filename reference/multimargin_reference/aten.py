@@ -11,10 +11,12 @@ from torch.autograd import forward_ad
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # CUDA's kernels on the CPU, for tests
 FEW = 0 if INTERPRETED else 1 << 14  # numbers up to which ATen is as fast as anything that is called from Python
+FEW_HALVES = 0  # likewise of float16 and bfloat16: on the CPU kernels are as fast
 FEW_ON_CUDA = 1 << 23  # likewise; there launches from Python take longer than the kernels of ATen do for so many
 FEW_CLASSES_ON_CUDA = 1 << 15  # and so many classes: one block takes a row
 CHECKED = "MULTIMARGIN_CHECK_TARGETS"  # set to 1: on CUDA a target out of range is a Python error, not an assertion
 PLAIN = (Tensor, torch.nn.Parameter)
+HALVES = (torch.float16, torch.bfloat16)
 NUMBERS = (int, float)
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 _loss: Any = torch._C._nn.multi_margin_loss
@@ -33,7 +35,7 @@ def loss_of_few(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduc
         and input.dim() == 2
         and target.dim() == 1
         and ((dtype := input.dtype) is torch.float32 or dtype is torch.float64)
-        and (0 < input.numel() < FEW if input.is_cpu else _is_few_on_cuda(input, target))
+        and (0 < input.numel() < FEW if input.is_cpu else _are_few_on_cuda(input, target))
         and p in (1, 2)
         and type(margin) in NUMBERS
         and reduction in REDUCTIONS
@@ -45,13 +47,43 @@ def loss_of_few(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduc
             found: Tensor = _loss(input, target, p, margin, weight, REDUCTIONS[reduction])
         except RuntimeError:
             return None
-        if not found.is_cpu:  # the kernel looks at 32 bits of a target, and gather at all 64
-            input.detach()[0].gather(0, target)
+        _assert_targets(input, target)
         return found
     return None
 
 
-def _is_few_on_cuda(input: Tensor, target: Tensor) -> bool:
+def are_few_halves(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
+    """Return whether ATen is the first to be done with a call of float16 or bfloat16 that was checked, in float32."""
+    return (
+        input.dtype in HALVES
+        and type(input) in PLAIN
+        and type(target) is Tensor
+        and input.dim() == 2
+        and target.dim() == 1
+        and (0 < input.numel() < FEW_HALVES if input.is_cpu else _are_few_on_cuda(input, target))
+        and (weight is None or (type(weight) in PLAIN and not weight.requires_grad))
+        and not torch.compiler.is_compiling()
+        and not sees_operations()
+    )
+
+
+def loss_of_halves(
+    input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str
+) -> Tensor:
+    """Return ATen's loss of the numbers in float32, rounded once; its own kernel for halves rounds at every step."""
+    wide = None if weight is None else weight.float()
+    found: Tensor = _loss(input.float(), target, p, margin, wide, REDUCTIONS[reduction])
+    _assert_targets(input, target)
+    return found.to(input.dtype)
+
+
+def _assert_targets(input: Tensor, target: Tensor) -> None:
+    """Let the device assert targets: ATen's kernel there looks at 32 bits of each, and gather at all 64."""
+    if not input.is_cpu:
+        input.detach()[0].gather(0, target)
+
+
+def _are_few_on_cuda(input: Tensor, target: Tensor) -> bool:
     few = input.is_cuda and 0 < input.numel() < FEW_ON_CUDA and input.shape[1] < FEW_CLASSES_ON_CUDA
     return few and target.dtype is torch.int64 and target.device == input.device and not checks_targets()
 

@@ -6,8 +6,8 @@ halves computed in float32; rows' sums weighted and scaled in float64; one round
 On CUDA, where Triton is installed, `triton_loss` computes the same in one pass over input; on the CPU `numba_loss`
 does, where Numba is. In graphs of torch.compile both are operators, `torch_operators`. Plain tensor operations are left
 for other devices, and for what sees operations only: vmap, other transforms, tracing, exporting, fake tensors. Small
-batches of float32 and float64 are handed over to ATen (`aten`), which is right about them, though where rounding may
-decide the sign of z it does.
+batches are handed over to ATen (`aten`), on CUDA halves too, in float32: it is right about them, though where rounding
+may decide the sign of z it does.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def multi_margin_loss(
     loss: Tensor
     if _is_compiled():
         loss = torch_operators.loss(logits, target, weight, *options)
+    elif aten.are_few_halves(logits, target, weight):
+        loss = aten.loss_of_halves(logits, target, weight, *options)
     elif _has_kernels(logits, target, weight):
         if logits.requires_grad and torch.is_grad_enabled():
             loss = _FusedLoss.apply(logits, target, weight, *options)  # type: ignore[no-untyped-call]

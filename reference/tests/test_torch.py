@@ -44,6 +44,8 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "handed over":
         monkeypatch.setattr(aten, "FEW", 0)
         monkeypatch.setattr(aten, "FEW_ON_CUDA", 0)
+    else:
+        monkeypatch.setattr(aten, "FEW_HALVES", aten.FEW)  # as on CUDA
     return str(request.param)
 
 
