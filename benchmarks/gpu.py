@@ -124,7 +124,7 @@ def suite(profile: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     conclusion = [line for line in done.stdout.splitlines() if "CONFORMANT" in line]
     if done.returncode:
-        sys.exit("\n".join([*conclusion, done.stderr[-2000:]]))
+        sys.exit("\n".join([*conclusion, done.stdout[:4000], done.stderr[-2000:]]))
     return conclusion[-1]
 
 

@@ -10,6 +10,7 @@ Triton's interpreter (TRITON_INTERPRET=1 before triton is imported) runs the sam
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ PARTS = 1024  # programs at most, where rows are taken in parts
 LANES, LAST_WARPS = 1024, 4  # of the kernels that add partial sums
 VECTOR = 16  # bytes of one access, and what Triton wants pointers to be divisible by
 OUT_OF_RANGE = "multi_margin_loss: a target is out of range"
+COMPILING = threading.Lock()  # Triton compiles, and looks up, for one thread at a time
 LARGEST = {dtype: torch.finfo(dtype).max for dtype in (torch.float32, torch.float64)}
 
 
@@ -192,7 +194,8 @@ class _Launch:
             return
         # The default of fusing multiplications and additions is about to change.
         options = {"num_warps": self.warps, "enable_fp_fusion": False}
-        made = self.kernel[self.grid](*tensors, *self.numbers, **options)
+        with COMPILING:
+            made = self.kernel[self.grid](*tensors, *self.numbers, **options)
         if aligned and made is not None:  # the interpreter makes nothing
             self._compiled[device] = made[self.grid]
 
