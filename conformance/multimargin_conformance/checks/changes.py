@@ -26,6 +26,10 @@ MOST_CLOSE = 4  # classes, of which the next one is near enough to the last
 SMALLEST = {"float32": -149, "float64": -1074}  # exponents; halves have too few for what is scaled
 LARGEST = {"float32": 127, "float64": 1023}
 STEPS = 24  # powers of two that are tried
+TINY = {"float32": -75, "float64": -540}  # powers of two with which a hinge is normal and its square is not
+HUGE = {"float32": 66, "float64": 514}
+STEP = 0.25  # of logits that differ by few steps
+DIFFERENT = 8  # such logits
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,71 @@ def _others(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.where(last, classes - 1, after), row
 
 
+def _near(case: Case) -> tuple[NDArray[np.float64], tuple[Any, Any]]:
+    """Return logits that differ by few steps, all the targets' 0, and where the targets are."""
+    (rows, classes), y = _rows(case)[0].shape, np.atleast_1d(case.target)
+    numbers = (np.arange(rows * classes) * 5 + np.arange(rows).repeat(classes)) % DIFFERENT
+    x = (numbers * STEP).astype(np.float64).reshape(rows, classes)
+    targets = np.arange(rows), y
+    x[targets] = 0.0
+    return x, targets
+
+
+def offset(case: Case, part: str) -> Expected | None:
+    """Add a number to all logits that leaves few bits for the hinges: still no sum of a logit, another and the margin
+    rounds, but sums of several logits do."""
+    if case.input.shape[-1] < MOST_CLOSE:
+        return None
+    x = without_kinks(_near(case)[0], np.atleast_1d(case.target), float(case.margin))
+    return _as(_with(case, x + STEP * 2.0 ** (case.format.precision - 1)), _with(case, x), part)
+
+
+def wide_margin(case: Case, part: str) -> Expected | None:
+    """Take the largest odd margin of so many steps; the hinges have few, and nothing but the target's own has more.
+
+    For the loss: a gradient may have the target's own term added and taken away again (SPEC.md, A.11).
+    """
+    if case.input.shape[-1] < 2 or case.dtype not in LARGEST:
+        return None
+    margin = STEP * (2.0**case.format.precision - 1)
+    hinges, targets = _near(case)
+    hinges -= STEP  # some are inactive, none of which the target's place shows
+    hinges[hinges == 0.0] = STEP
+    hinges[targets] = 0.0
+    x = hinges - margin
+    x[targets] = 0.0
+    return _as(replace(_with(case, x), margin=margin), replace(_with(case, hinges), margin=0.0), part)
+
+
+def increasing(case: Case, part: str) -> Expected | None:
+    """Let targets increase by one from row to row, up to the last class: kernels take that for a diagonal."""
+    rows, classes = (1, *case.input.shape)[-2:]
+    if not 2 < rows <= classes:
+        return None
+    y = np.arange(classes - rows, classes)
+    x = without_kinks(_rows(case)[0], y, float(case.margin))
+    return plain(_with(replace(case, target=y), x), part)
+
+
+def scaled(exponents: dict[str, int]) -> Callable[[Case, str], Expected | None]:
+    """Multiply logits and margin by a power of two: what is linear in them is multiplied too, and does not round."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        exponent, power = exponents.get(case.dtype), int(case.p) - (part == "gradient")  # of a hinge in the result
+        expected = None if exponent is None or power > 1 else plain(case, part)
+        if exponent is None or expected is None:
+            return None
+        x = np.ldexp(case.input, exponent).astype(case.input.dtype)
+        called = replace(case, input=x, margin=float(np.ldexp(case.margin, exponent)))
+        lo, hi, nearest = (
+            np.ldexp(values, exponent * power)
+            for values in (expected.values.lo, expected.values.hi, expected.values.nearest)
+        )
+        return Expected(called, replace(expected.values, lo=lo, hi=hi, nearest=nearest))
+
+    return change
+
+
 def ties(case: Case, part: str) -> Expected | None:
     """Put one class of every row at z = 0."""
     if case.input.shape[-1] < 2:
@@ -119,6 +188,7 @@ def _place(case: Case, name: str) -> tuple[Any, Any]:
     places: dict[str, tuple[Any, Any]] = {
         "another, every row": (row, other),
         "another, last row": (-1, other[-1]),
+        "two others, last row": (-1, [(y[-1] + 1) % case.input.shape[-1], (y[-1] + 2) % case.input.shape[-1]]),
         "target, last row": (-1, y[-1]),
         "all others, first row": (0, np.arange(case.input.shape[-1]) != y[0]),
     }
@@ -138,6 +208,11 @@ def _replaced(case: Case, part: str, place: str, value: float, stand_in: float) 
 def infinite(case: Case, part: str) -> Expected | None:
     """Put +inf at a class of the last row, whose loss is then infinite."""
     return _endless(case, part, "another, last row", np.inf, FAR)
+
+
+def infinite_twice(case: Case, part: str) -> Expected | None:
+    """Put +inf at two classes of the last row."""
+    return _endless(case, part, "two others, last row", np.inf, FAR) if case.input.shape[-1] > 2 else None
 
 
 def infinite_loss(case: Case, part: str) -> Expected | None:

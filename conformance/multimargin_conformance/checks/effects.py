@@ -1,7 +1,8 @@
 """What a call may be about, in every context: ties, masked classes, infinities, NaN, subnormals, the edge of overflow,
 an empty batch, weights that nothing reads, and results that are held while other calls are made.
 
-Each is put into the valid call of a context (changes.py).
+Each is put into the valid call of a context (changes.py), and some of the inputs elsewhere in memory too: kernels have
+paths of their own for those.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from multimargin_conformance.calling import Arrays
 from multimargin_conformance.capabilities import Capabilities
-from multimargin_conformance.checks import changes
+from multimargin_conformance.checks import changes, layouts
 from multimargin_conformance.checks.changes import Expected
 from multimargin_conformance.checks.contexts import turned, valid
 from multimargin_conformance.checks.item import Item, Scope
@@ -25,6 +26,11 @@ from multimargin_reference.case import Case
 
 REPEATS = 6  # of the mean of an empty batch
 WRITTEN = 77.0  # into a result that is held
+PLACES = (layouts.fortran, layouts.every_other, layouts.reversed_)
+PLACED = 4  # of so many batches one is placed elsewhere
+
+
+Test = Callable[[Session, Expected, "Made"], Finding | None]
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ def items(scope: Scope) -> Iterator[Item]:
                 made = Made(name, dtype, part, scope.dtypes, scope.capabilities)
                 if made.has_calls:
                     yield _item(made, clause)
+                    if name not in TESTS and not name.startswith("empty"):
+                        yield _placed(made, clause)
 
 
 @cache
@@ -86,9 +94,8 @@ def _made(made: Made) -> Iterator[Expected]:
 
 
 def _item(made: Made, clause: str) -> Item:
-    test = TESTS.get(made.name, _judged)
-
     def run(session: Session) -> Result:
+        test = TESTS.get(made.name, lambda: _judged)()
         for expected in made.calls:
             if finding := test(session, expected, made):
                 return result_of(replace(finding, case=expected.case))
@@ -110,19 +117,47 @@ def _item(made: Made, clause: str) -> Item:
     )
 
 
+def _placed(made: Made, clause: str) -> Item:
+    """Return the check of some of the calls with their input elsewhere in memory."""
+
+    def given() -> Iterator[tuple[Expected, Arrays]]:
+        batches = [expected for expected in made.calls if min((1, *expected.case.input.shape)[-2:]) > 1]
+        for k, expected in enumerate(batches[made.dtypes.index(made.dtype) % PLACED :: PLACED]):
+            yield expected, {"input": PLACES[k % len(PLACES)](expected.case.input)}
+
+    def run(session: Session) -> Result:
+        session.needs("layouts")
+        for expected, arrays in given():
+            observation = session.function(made.part)(expected.case, **arrays)
+            if finding := judge(made.part, observation, expected.values, f"{made.name}, elsewhere in memory"):
+                return result_of(replace(finding, case=expected.case))
+        return PASS
+
+    id_ = f"{clause}/{made.dtype}/placed-{made.name}/{made.part}"
+    calls = lambda: [(expected.case, arrays) for expected, arrays in given()]  # noqa: E731
+    return Item(id_, clause, made.dtype, made.part, run, kind="contexts", calls=calls, prepare=lambda: made.calls)
+
+
 def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:
     observation = session.function(made.part)(expected.case)
     return judge(made.part, observation, expected.values, made.name)
 
 
-def _repeated(session: Session, expected: Expected, made: Made) -> Finding | None:
-    """The mean of nothing is 0 or NaN, the same of the two on every call."""
-    seen = [session.function(made.part)(expected.case) for _ in range(REPEATS)]
-    findings = (judge(made.part, observation, expected.values, made.name) for observation in seen)
-    if finding := next((finding for finding in findings if finding), None):
-        return finding
-    answers = {bool(np.isnan(o.outcome.value).any()) for o in seen if isinstance(o.outcome, Returned)}
-    return Finding("loss is 0 in one call and NaN in another, but should be the same") if len(answers) > 1 else None
+def _repeated() -> Test:
+    """Return a test that the mean of nothing is 0 or NaN, the same of the two on every call."""
+    answers: set[bool] = set()
+
+    def test(session: Session, expected: Expected, made: Made) -> Finding | None:
+        seen = [session.function(made.part)(expected.case) for _ in range(REPEATS)]
+        findings = (judge(made.part, observation, expected.values, made.name) for observation in seen)
+        if finding := next((finding for finding in findings if finding), None):
+            return finding
+        answers.update(bool(np.isnan(o.outcome.value).any()) for o in seen if isinstance(o.outcome, Returned))
+        if len(answers) > 1:
+            return Finding("loss is 0 in one call and NaN in another, but should be the same")
+        return None
+
+    return test
 
 
 def _held(session: Session, expected: Expected, made: Made) -> Finding | None:
@@ -152,10 +187,16 @@ def _is_written(session: Session, seen: Observation) -> bool:
 EFFECTS = {
     "held": Effect(("PURITY-4", "PURITY-4"), changes.plain),
     "fine": Effect(("VALUE-9", "GRADIENT-11"), changes.fine),
+    "offset": Effect(("VALUE-9", "GRADIENT-11"), changes.offset),
+    "wide-margin": Effect(("VALUE-4", ""), changes.wide_margin),
+    "tiny": Effect(("VALUE-9", "GRADIENT-11"), changes.scaled(changes.TINY)),
+    "huge": Effect(("SPECIAL-6", "SPECIAL-6"), changes.scaled(changes.HUGE)),
+    "increasing": Effect(("SHAPE-1", "SHAPE-1"), changes.increasing),
     "ties": Effect(("VALUE-3", "GRADIENT-4"), changes.ties),
     "masked": Effect(("SPECIAL-1", "SPECIAL-1"), changes.masked),
     "all-masked": Effect(("SPECIAL-1", "SPECIAL-1"), changes.all_masked),
     "infinite": Effect(("SPECIAL-2", "SPECIAL-2"), changes.infinite),
+    "infinite-twice": Effect(("SPECIAL-2", "SPECIAL-2"), changes.infinite_twice),
     "infinite-target": Effect(("SPECIAL-3", "SPECIAL-3"), changes.infinite_target),
     "infinite-loss": Effect(("SPECIAL-4", "SPECIAL-4"), changes.infinite_loss),
     "nan": Effect(("SPECIAL-7", "SPECIAL-7"), changes.not_a_number),
@@ -169,7 +210,7 @@ EFFECTS = {
     "empty-sum": Effect(("SHAPE-7", "SHAPE-9"), changes.empty(("sum",))),
     "empty-mean": Effect(("SHAPE-8", "SHAPE-9"), changes.empty(("mean",))),
 }
-TESTS = {"held": _held, "empty-mean": _repeated}
+TESTS: dict[str, Callable[[], Test]] = {"held": lambda: _held, "empty-mean": _repeated}
 CLAUSES: dict[str, list[str]] = {}
 for _name, _effect in EFFECTS.items():
     for _clause in dict.fromkeys(filter(None, _effect.clauses)):

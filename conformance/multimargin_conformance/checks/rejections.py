@@ -36,7 +36,18 @@ LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2))
 LARGEST = (((1, 70_001), "mean"), ((70_001, 2), "sum"))  # more than 16 bits count
 LONG = 10_000  # logits; beyond, only the targets' values are put to the test
 SHOWN = 4096  # logits of a call that a finding carries
-UNKNOWN = ("average", "", "MEAN", "sum ", "SUM", "NONE", "None", "batchmean", "sum_over_batch_size")  # some are others'
+UNKNOWN = (
+    "average",
+    "",
+    "MEAN",
+    "sum ",
+    "SUM",
+    "NONE",
+    "None",
+    "batchmean",
+    "elementwise_mean",
+    "sum_over_batch_size",
+)  # some are others'
 HALF_TARGETS = (DTYPES["float16"], DTYPES["bfloat16"])
 Change = Callable[[Case], Case]
 
@@ -280,6 +291,8 @@ REASONS: dict[str, tuple[str, Change]] = {
     "target-wraps-at-48-bits": ("REJECT-5", _target(None, FIRST, 2**48)),
     "target-wraps-at-32-bits": ("REJECT-5", _target(None, FIRST, 2**32)),
     "target-wraps-at-32-bits-last": ("REJECT-5", _target(None, LAST, 2**32)),
+    "target-wraps-at-53-bits": ("REJECT-5", _target(None, MIDDLE, 2**53)),
+    "target-wraps-at-62-bits": ("REJECT-5", _target(None, LAST, 2**62)),
     "target-largest": ("REJECT-5", _target(2**63 - 1, MIDDLE)),
     "targets-more": ("REJECT-6", _targets(lambda y, n: np.resize(y, n + 1))),
     "targets-twice": ("REJECT-6", _targets(lambda y, n: np.resize(y, 2 * n))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multimargin_reference.known import (
+    faults_algebra,
     faults_arguments,
     faults_batches,
     faults_conditional,
@@ -64,6 +65,7 @@ FAULTS: tuple[Fault, ...] = (
     *faults_paths.FAULTS,
     *faults_magnitudes.FAULTS,
     *faults_together.FAULTS,
+    *faults_algebra.FAULTS,
 )
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
