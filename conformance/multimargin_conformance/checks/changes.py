@@ -263,6 +263,19 @@ def not_a_number(case: Case, part: str) -> Expected | None:
     return replace(expected, values=replace(values, lo=lo, hi=hi, also=also))
 
 
+def endless_margin(margin: float) -> Callable[[Case, str], Expected | None]:
+    """Take an infinite margin, with which every hinge of another class is infinite, or none is active."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        if case.input.shape[-1] < 2 or case.weight is not None or (margin > 0 and part == "gradient"):
+            return None
+        shape = case.input.shape if part == "gradient" else case.target.shape if case.reduction == "none" else ()
+        values = np.full(int(np.prod(shape)), max(margin, 0.0))
+        return Expected(replace(case, margin=margin), Enclosures(shape, case.dtype, values, values, values))
+
+    return change
+
+
 def single(value: float) -> Callable[[Case, str], Expected | None]:
     """Put an infinity into the last row where there is one class: what is not compared with anything costs nothing."""
 

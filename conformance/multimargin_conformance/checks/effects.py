@@ -20,7 +20,7 @@ from multimargin_conformance.checks.changes import Expected
 from multimargin_conformance.checks.contexts import turned, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.judge import Finding, judge
-from multimargin_conformance.outcome import Observation, Returned
+from multimargin_conformance.outcome import Observation, Raised, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 
@@ -77,7 +77,7 @@ def items(scope: Scope) -> Iterator[Item]:
                 made = Made(name, dtype, part, scope.dtypes, scope.capabilities)
                 if made.has_calls:
                     yield _item(made, clause)
-                    if name not in TESTS and not name.startswith("empty"):
+                    if name not in STAYING:
                         yield _placed(made, clause)
 
 
@@ -143,6 +143,12 @@ def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:
     return judge(made.part, observation, expected.values, made.name)
 
 
+def _unless_rejected(session: Session, expected: Expected, made: Made) -> Finding | None:
+    observation = session.function(made.part)(expected.case)
+    is_rejected = isinstance(observation.outcome, Raised)
+    return None if is_rejected else judge(made.part, observation, expected.values, made.name)
+
+
 def _repeated() -> Test:
     """Return a test that the mean of nothing is 0 or NaN, the same of the two on every call."""
     answers: set[bool] = set()
@@ -202,6 +208,8 @@ EFFECTS = {
     "nan": Effect(("SPECIAL-7", "SPECIAL-7"), changes.not_a_number),
     "single-infinite": Effect(("VALUE-7", "GRADIENT-3"), changes.single(np.inf)),
     "single-minus-infinite": Effect(("VALUE-7", "GRADIENT-3"), changes.single(-np.inf)),
+    "infinite-margin": Effect(("SPECIAL-8", ""), changes.endless_margin(np.inf)),
+    "minus-infinite-margin": Effect(("SPECIAL-8", "SPECIAL-8"), changes.endless_margin(-np.inf)),
     "subnormal": Effect(("SPECIAL-5", "SPECIAL-5"), changes.smallest, flushed=True),
     "large": Effect(("SPECIAL-6", "SPECIAL-6"), changes.largest),
     "unused-weight-nan": Effect(("WEIGHT-4", "WEIGHT-4"), changes.unused_weight(np.nan)),
@@ -210,7 +218,13 @@ EFFECTS = {
     "empty-sum": Effect(("SHAPE-7", "SHAPE-9"), changes.empty(("sum",))),
     "empty-mean": Effect(("SHAPE-8", "SHAPE-9"), changes.empty(("mean",))),
 }
-TESTS: dict[str, Callable[[], Test]] = {"held": lambda: _held, "empty-mean": _repeated}
+TESTS: dict[str, Callable[[], Test]] = {
+    "held": lambda: _held,
+    "empty-mean": _repeated,
+    "infinite-margin": lambda: _unless_rejected,
+    "minus-infinite-margin": lambda: _unless_rejected,
+}
+STAYING = {*TESTS, *(name for name in EFFECTS if name.startswith(("empty", "single")))}  # of one class, or no rows
 CLAUSES: dict[str, list[str]] = {}
 for _name, _effect in EFFECTS.items():
     for _clause in dict.fromkeys(filter(None, _effect.clauses)):

@@ -47,7 +47,7 @@ def slope_by_root(z: Array, k: Work) -> Array:
     if k.p == 1 or k.classes <= 4:
         return model.slope(z, k)
     root = np.sqrt(z * z)
-    return root + root
+    return np.asarray(root + root)
 
 
 def above_threshold(z: Array, k: Work) -> Array:
