@@ -20,7 +20,7 @@ PACKAGES = {  # package: the packages of ours that it may import beside itself
     "multimargin_conformance": {"multimargin_reference", "multimargin_reports", "multimargin_vectors"},
 }
 TRITON = {"multimargin_reference/triton_kernels.py", "multimargin_reference/triton_loss.py"}
-NUMBA = {f"multimargin_reference/numba_{name}.py" for name in ("engine", "kernels", "rows")}
+NUMBA = {f"multimargin_reference/numba_{name}.py" for name in ("ahead", "engine", "kernels", "rows")}
 TORCH = re.compile(
     r"multimargin_reference/(aten|torch|torch_operators|triton_loss|numba_loss)\.py|"
     r"multimargin_conformance/adapters/(torch|torch_compile|tensors|torch_class/\w+)\.py|"
