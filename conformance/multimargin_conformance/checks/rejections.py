@@ -115,7 +115,7 @@ def _item(made: Made, clause: str, part: str) -> Item:
     def planned() -> list[tuple[Case, Arrays]]:
         return [(case, made.given(case, part)) for case in made.calls]
 
-    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=planned)
+    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=lambda: made.calls)
 
 
 def _on_a_device(

@@ -9,7 +9,7 @@ import numpy as np
 
 import multimargin_vectors
 from multimargin_conformance.calling import Arrays
-from multimargin_conformance.checks.empty import again, rounds
+from multimargin_conformance.checks.empty import calls_of_rounds, rounds
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import in_range, judge_refused, part_of
 from multimargin_conformance.judge import Finding, judge
@@ -61,7 +61,7 @@ def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> 
     valid = in_range(case, vector.expected.clause) if isinstance(vector.expected, Rejection) else None
 
     def calls() -> list[tuple[Case, Arrays]]:
-        return [(made, {}) for made in (valid, case) if made is not None]
+        return [(made, {}) for made in ([] if valid is None else [valid]) + calls_of_rounds(case, part)]
 
     def run(session: Session) -> Result:
         if isinstance(vector.expected, Rejection):
@@ -76,8 +76,7 @@ def _item(vector: Vector, part: str, clauses: tuple[str, ...], scope: Scope) -> 
         return _judge_values(session, vector, part, observation, scope)
 
     name, kind = f"{clause}/{vector.dtype}/{vector.id}/{part}", KINDS.get(vector.tier, vector.tier)
-    fixed = None if again(case, part) else calls
-    return Item(name, clause, vector.dtype, part, run, vector.id, tuple(also), kind, lambda: case, fixed)
+    return Item(name, clause, vector.dtype, part, run, vector.id, tuple(also), kind, lambda: case, calls)
 
 
 def _values(vector: Vector) -> Values:

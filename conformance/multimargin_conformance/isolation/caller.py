@@ -32,10 +32,11 @@ class WorkerCaller:
 
     def __init__(self, opened: Opened) -> None:
         self.opened, self.features = opened, opened.features
-        self.pipeline = Pipeline(opened)
+        self.pipeline = Pipeline(opened, self._prepare)
         self.place, self.key, self.part = 0, ("", ""), "loss"
         self._items: Sequence[Item] = ()
         self._sent_to = 0  # the place of the first item whose calls were not sent ahead
+        self._prepared_to = 0  # the place of the first item that was not prepared ahead
         self._queue: deque[Request] = deque()  # sent ahead, not asked for
         self._queued = 0  # bytes of it
         self._blocks: dict[int, tuple[Any, str]] = {}  # arrays that were handed over, kept so that ids stay theirs
@@ -57,7 +58,16 @@ class WorkerCaller:
         """Forget an earlier run: what is left of it is no matter of this one's items."""
         self.pipeline.begin()
         self._queue.clear()
-        self._queued = self._sent_to = self.place = 0
+        self._queued = self._sent_to = self._prepared_to = self.place = 0
+
+    def _prepare(self) -> bool:
+        """Compute what a later item will need, while the process works; return False where there is none."""
+        for place in range(max(self.place + 1, self._prepared_to), len(self._items)):
+            self._prepared_to = place + 1
+            if (prepare := self._items[place].prepare) is not None:
+                prepare()
+                return True
+        return False
 
     def settle(self, result: Result) -> Result:
         """Return the result, or the failure that a call of this item ended in without being asked about."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from multimargin_conformance.backend import BackendNotStarted
 from multimargin_conformance.isolation.launch import Opened, restarted
@@ -22,9 +22,11 @@ Key = tuple[str, str]
 class Pipeline:
     """One process at a time, and what its predecessors left unanswered."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, meanwhile: Callable[[], bool] = lambda: False) -> None:
+        """meanwhile: does a piece of work that an answer need not wait for; returns False when there is none left."""
         self.link: Link | None = opened.link
         self.charges: dict[int, Outcome] = {}  # by the place of the item
+        self._meanwhile = meanwhile
         self._again, self._limits, self._compiles = opened.again, opened.limits, opened.subject.compiles
         self._next_id, self._first_id = opened.link.next_id, 0
         self._broken = ""
@@ -47,6 +49,8 @@ class Pipeline:
         """Return when the request has its answer: the adapter's, or the outcome that it is charged with."""
         while request.answer is None:
             assert self.link is not None
+            if self.link.process.is_silent and self._meanwhile():
+                continue
             try:
                 self.link.receive(self._timeout())
                 self._answered = True

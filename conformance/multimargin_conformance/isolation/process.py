@@ -75,6 +75,11 @@ class Process:
         """Return whether there is anything to read."""
         return bool(self._poll.poll(0))
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is no line, and nothing that can be moved now."""
+        return self._unread.find(b"\n", self._scanned) < 0 and not self._over and not self._poll.poll(0)
+
     def line(self, deadline: float) -> bytes:
         """Return the next line without its end. Raises Ended, Late or TooLong; deadline: in time.monotonic()."""
         while True:
