@@ -90,7 +90,7 @@ def check(
     entries = load(expected_failures) if expected_failures is not None else ()
     likely = tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES))
     guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator, generated=generated)
-    with started(backend, device, isolate, limits, _prepared(guess, select, clause)) as (declared, caller):
+    with started(backend, device, isolate, limits, _prepared(guess, select, clause, part)) as (declared, caller):
         under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
         entries = in_force(entries, under_test.device, under_test.version)
         scope = scope_of(found, under_test, dtypes, generated)
@@ -166,11 +166,13 @@ def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:
     )
 
 
-def _prepared(scope: Scope, select: str, clause: str) -> Iterator[object]:
-    """Compute step by step what a run will need, as far as it does not depend on the backend."""
+def _prepared(scope: Scope, select: str, clause: str, part: Shard | None) -> Iterator[object]:
+    """Compute step by step what a run, or a part of it, will need, as far as it does not depend on the backend."""
     multimargin_vectors.load()
     yield None
-    for item in _matching(plan(scope), select, clause):
+    items = _matching(plan(scope), select, clause)
+    for place in share(items, part) if part and items else range(len(items)):
+        item = items[place]
         if item.prepare is not None:
             yield item.prepare()
 

@@ -25,7 +25,7 @@ Floats = NDArray[Any]
 TASK = 1 << 16  # elements of one task, at most
 EVEN = 4  # tasks, or a multiple of it, so that two or four threads have equally much to do
 TILE = 1 << 15  # classes of one task where a row has more: a multiple of kernels.LANES
-THREADED = 1 << 16  # elements from which starting threads costs less than they save
+THREADED = 1 << 17  # elements from which threads save more than to wake them may cost
 LARGEST_COPY = 1 << 17  # elements of a block that is copied because of its dtype or layout
 
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
