@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-NUMBA, NUMPY, EAGER = "ours, Numba", "ours, NumPy", "eager"
+NUMBA, NUMPY, EAGER, FLOOR = "ours, Numba", "ours, NumPy", "eager", "floor"
 FORWARD, FUSED = "forward", "forward and backward"
 RANDOM, INACTIVE = "random", "nearly inactive"
 RATIOS = {  # eager's time / ours with Numba, in one thread and in two; random data, float32
@@ -32,14 +32,18 @@ MEMORY = 2e6  # bytes a thread
 EXACT = 15.0  # times the Fraction loop
 JUDGED = 1e6  # results a second
 CHECK_S = 6.0
+NEW_MEMORY = "two threads that are the first to touch the gradient's memory wait for each other in the system"
+CALLS = "48,000 calls: their own process takes 7 s; the first run computes what is legal in 6, encodes and judges in 6"
 Line = dict[str, Any]
+Reason = Callable[[Line], str]
 
 
 @dataclass(frozen=True)
 class Goal:
     """One goal, what was measured, as text, and whether it is reached; None where it was not measured.
 
-    limit: what would be measured at the floor of this machine's memory, "" where that is no matter of it.
+    limit: what would be measured at the floor of this machine's memory, "" where that is no matter of it. reason: what
+    was found to stand in the way, for where it is not reached.
     """
 
     what: str
@@ -47,6 +51,7 @@ class Goal:
     measured: str
     reached: bool | None
     limit: str = ""
+    reason: str = ""
 
 
 def goals(data: Line) -> list[Goal]:
@@ -98,7 +103,23 @@ def _ratios(data: Line, dtype: str, share: float) -> Iterator[Goal]:
         values = [(value, share * ask) for value, ask in zip(least.values(), pair, strict=True) if value is not None]
         reached = all(value >= ask for value, ask in values) if len(values) == len(pair) else None
         name = f"{what}, {rows} x {classes}, {dtype}: ratio to eager, 1 / 2 threads"
-        yield Goal(name, asked(what, rows, classes, share), text, reached, limit)
+        yield Goal(name, asked(what, rows, classes, share), text, reached, limit, _same_array(data, what, found))
+
+
+def _same_array(data: Line, what: str, lines: Iterable[Line]) -> str:
+    """Say how much of the slowest lines' time goes by where that very array is read, or copied, and nothing else."""
+    slowest = {line["threads"]: line for line in sorted(lines, key=_ratio, reverse=True)}
+    shares = {n: same_array_share(data, slowest[n]) for n in sorted(slowest)}
+    text = " / ".join(f"{share:.0%}" for share in shares.values() if share is not None)
+    done = "read" if what == FORWARD else "copied"
+    return f"that very array {done}, and nothing else, takes {text} of its time" if text else ""
+
+
+def same_array_share(data: Line, line: Line) -> float | None:
+    """Return the time in which a line's very input is read (or copied), as a share of it; None if not measured."""
+    where = {name: line[name] for name in ("threads", "rows", "classes", "options", "data", "what", "dtype")}
+    floor = selected(data, "timings", contender=FLOOR, interface=line["interface"], **where)
+    return median(floor[0]["seconds"]) / median(line["seconds"]) if floor else None
 
 
 def _limit(data: Line, line: Line) -> float:
@@ -106,12 +127,15 @@ def _limit(data: Line, line: Line) -> float:
     return median(line["ratio"]) / share_of_floor(data, line)
 
 
-def _least(what: str, ask: float, lines: Iterable[Line], value: Callable[[Line], float], form: str = ".1f") -> Goal:
+def _least(
+    what: str, ask: float, lines: Iterable[Line], value: Callable[[Line], float], reason: Reason, form: str = ".1f"
+) -> Goal:
     """The smallest of all lines counts, and is said with its place."""
     worst = min(lines, key=value, default=None)
     if worst is None:
         return Goal(what, f"{ask:{form}}", "not measured", None)
-    return Goal(what, f"{ask:{form}}", f"{value(worst):{form}} ({_place(worst)})", value(worst) >= ask)
+    text = f"{value(worst):{form}} ({_place(worst)})"
+    return Goal(what, f"{ask:{form}}", text, value(worst) >= ask, reason=reason(worst))
 
 
 def _place(line: Line) -> str:
@@ -122,15 +146,25 @@ def _place(line: Line) -> str:
 def _inactive(data: Line) -> Iterator[Goal]:
     found = selected(data, "timings", contender=NUMBA, data=INACTIVE)
     large = [line for line in found if line["rows"] * line["classes"] >= INACTIVE_FROM]
-    yield _least("nearly inactive data, from 8192 x 10: smallest ratio", INACTIVE_RATIO, large, _ratio)
+    yield _least("nearly inactive data, from 8192 x 10: smallest ratio", INACTIVE_RATIO, large, _ratio, _new_memory)
+
+
+def _new_memory(line: Line) -> str:
+    return NEW_MEMORY if line["what"] == FUSED and line["threads"] > 1 else ""
+
+
+def _unexplained(_: Line) -> str:
+    return ""
 
 
 def _interfaces(data: Line) -> Iterator[Goal]:
     found = selected(data, "timings", contender=NUMBA, interface="NumPy arrays")
-    yield _least("through NumPy arrays, 1 x 10 and 128 x 10: smallest ratio", NUMPY_INTERFACE, found, _ratio)
+    yield _least(
+        "through NumPy arrays, 1 x 10 and 128 x 10: smallest ratio", NUMPY_INTERFACE, found, _ratio, _unexplained
+    )
     found = selected(data, "timings", contender=NUMPY, data=RANDOM, dtype="float32", interface="own arrays")
     wide = [line for line in found if line["classes"] >= WIDE]
-    yield _least("NumPy alone, C >= 1000: smallest ratio", NUMPY_ALONE, wide, _ratio)
+    yield _least("NumPy alone, C >= 1000: smallest ratio", NUMPY_ALONE, wide, _ratio, _unexplained)
 
 
 def _ratio(line: Line) -> float:
@@ -144,10 +178,13 @@ def _floor(data: Line) -> Iterator[Goal]:
     def share(line: Line) -> float:
         return share_of_floor(data, line)
 
-    yield _least("forward, C >= 1000: smallest share of the read floor", READ_SHARE, found, share, ".0%")
+    def reason(line: Line) -> str:
+        return _same_array(data, FORWARD, [line])
+
+    yield _least("forward, C >= 1000: smallest share of the read floor", READ_SHARE, found, share, reason, ".0%")
     for (rows, classes), ask in READ_SHARE_AT.items():
         there = [line for line in found if (line["rows"], line["classes"]) == (rows, classes)]
-        yield _least(f"forward, {rows} x {classes}: smallest share of the read floor", ask, there, share, ".0%")
+        yield _least(f"forward, {rows} x {classes}: smallest share of the read floor", ask, there, share, reason, ".0%")
 
 
 def _ahead(data: Line) -> Iterator[Goal]:
@@ -157,11 +194,12 @@ def _ahead(data: Line) -> Iterator[Goal]:
     for rival in ("torch by hand", "torch.compile", "jax"):
         theirs = [line for line in found if line["contender"] == rival]
         behind = [line for line in theirs if own.get(_key(line), 0) < _ratio(line)]
-        text = f"{len(theirs) - len(behind)} of {len(theirs)}" if theirs else "not measured"
+        text, reason = f"{len(theirs) - len(behind)} of {len(theirs)}" if theirs else "not measured", ""
         if behind:
             worst = max(behind, key=lambda line: _ratio(line) / own.get(_key(line), 1))
             text += f"; most at {_place(worst)}, {worst['data']}: {own.get(_key(worst), 0):.1f}, {_ratio(worst):.1f}"
-        yield Goal(f"ahead of {rival} at every shape", "all", text, not behind if theirs else None)
+            reason = _new_memory(worst)
+        yield Goal(f"ahead of {rival} at every shape", "all", text, not behind if theirs else None, reason=reason)
 
 
 def _key(line: Line) -> tuple[Any, ...]:
@@ -209,4 +247,5 @@ def _suite(data: Line) -> Iterator[Goal]:
         if got is None:
             yield Goal(what, f"{ask:{form}}", "not measured", None)
         else:
-            yield Goal(what, f"{ask:{form}}", f"{got:{form}}", got >= ask if more else got < ask)
+            reached = got >= ask if more else got < ask
+            yield Goal(what, f"{ask:{form}}", f"{got:{form}}", reached, reason="" if more else CALLS)

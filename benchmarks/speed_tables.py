@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from goals import EAGER, FORWARD, FUSED, INACTIVE, NUMBA, NUMPY, RANDOM, Line, asked, goals, median, selected
+from goals import (
+    EAGER,
+    FORWARD,
+    FUSED,
+    INACTIVE,
+    NUMBA,
+    NUMPY,
+    RANDOM,
+    Line,
+    asked,
+    goals,
+    median,
+    same_array_share,
+    selected,
+)
 from goals import share_of_floor as share
 from tabulate import tabulate
 
@@ -13,7 +27,7 @@ BY_HAND, COMPILED, JAX = "torch by hand", "torch.compile", "jax"
 OTHERS = (NUMPY, BY_HAND, COMPILED, JAX)
 OWN, THROUGH_NUMPY = "own arrays", "NumPy arrays"
 PASSES = (FORWARD, FUSED)
-MISSED = ("goal", "asked", "measured", "at the floor here")
+MISSED = ("goal", "asked", "measured", "at the floor here", "what was found")
 AT_THE_FLOOR = (
     "At the floor here: what a call would have that took as long as this machine's memory takes to be read (and, for "
     "the gradient, copied); inputs that a cache holds can be above it."
@@ -75,7 +89,7 @@ def short(data: Line) -> str:
             )
     header = ["N x C", "", "forward", "fastest other", "and backward", "fastest other", "NumPy alone", "read floor"]
     found = goals(data)
-    missed = [[g.what, g.asked, g.measured, g.limit] for g in found if g.reached is False]
+    missed = [[g.what, g.asked, g.measured, g.limit, g.reason] for g in found if g.reached is False]
     unknown = sum(g.reached is None for g in found)
     count = f"{sum(g.reached is True for g in found)} of {len(found)} goals are reached"
     count += f", {unknown} not measured" if unknown else ""
@@ -99,8 +113,11 @@ def _machine(data: Line) -> str:
 
 def _goals(data: Line) -> str:
     words = {True: "yes", False: "no", None: ""}
-    rows = [[g.what, g.asked, g.measured, g.limit, words[g.reached]] for g in goals(data)]
-    return _table(rows, [*MISSED, "reached"])
+    rows = [
+        [g.what, g.asked, g.measured, g.limit, words[g.reached], g.reason if g.reached is False else ""]
+        for g in goals(data)
+    ]
+    return _table(rows, [*MISSED[:-1], "reached", MISSED[-1]])
 
 
 def _kinds(data: Line) -> list[tuple[str, str]]:
@@ -162,11 +179,10 @@ def _shares(data: Line) -> str:
             for what in PASSES:
                 where = {"dtype": "float32", "data": RANDOM, "what": what, "interface": OWN}
                 here = {**where, "rows": n, "classes": c, "options": options}
-                ours, floor = _found(data, NUMBA, here), _found(data, "floor", here)
+                ours = _found(data, NUMBA, here)
                 cells.append(_pair(ours, lambda x: f"{share(data, x):.0%}"))
-                same = {
-                    t: {"same": median(floor[t]["seconds"]) / median(ours[t]["seconds"])} for t in ours if t in floor
-                }
+                same = {t: {"same": same_array_share(data, line)} for t, line in ours.items()}
+                same = {t: line for t, line in same.items() if line["same"] is not None}
                 cells.append(_pair(same, lambda x: f"{x['same']:.0%}"))
             rows.append([f"{n} x {c}", options, *cells])
     return _table(rows, ["N x C", "", "forward", "same array", "and backward", "same array"])

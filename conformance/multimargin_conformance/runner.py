@@ -21,6 +21,7 @@ from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities, narro
 from multimargin_conformance.cases import Named, UnknownCase, find_case
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import EXAMPLES, Generated, Item, Scope
+from multimargin_conformance.checks.properties import imported
 from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
 from multimargin_conformance.environment import environment as environment_of
@@ -91,6 +92,8 @@ def check(
     likely = tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES))
     guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator, generated=generated)
     with started(backend, device, isolate, limits, _prepared(guess, select, clause, part)) as (declared, caller):
+        if not (select or clause):
+            imported()
         under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
         entries = in_force(entries, under_test.device, under_test.version)
         scope = scope_of(found, under_test, dtypes, generated)
@@ -168,6 +171,9 @@ def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:
 
 def _prepared(scope: Scope, select: str, clause: str, part: Shard | None) -> Iterator[object]:
     """Compute step by step what a run, or a part of it, will need, as far as it does not depend on the backend."""
+    if not (select or clause):
+        imported()
+        yield None
     multimargin_vectors.load()
     yield None
     items = _matching(plan(scope), select, clause)

@@ -93,7 +93,7 @@ def _orders(scope: Scope, dtype: str, part: str) -> Item:
 
         return try_orders(session, dtypes, part, scope.generated)
 
-    return Item(f"PURITY-3/{dtype}/orders/{part}", "PURITY-3", dtype, part, run, kind="orders", prepare=_imported)
+    return Item(f"PURITY-3/{dtype}/orders/{part}", "PURITY-3", dtype, part, run, kind="orders", prepare=imported)
 
 
 def _item(one: Property, dtype: str, part: str, generated: Generated) -> Item:
@@ -103,10 +103,10 @@ def _item(one: Property, dtype: str, part: str, generated: Generated) -> Item:
         return try_property(session, one.name, dtype, part, generated)
 
     name = f"{one.clause(part)}/{dtype}/property-{one.name}/{part}"
-    return Item(name, one.clause(part), dtype, part, run, kind="property", prepare=_imported)
+    return Item(name, one.clause(part), dtype, part, run, kind="property", prepare=imported)
 
 
-def _imported() -> None:
-    """Import what properties need while there is time for it."""
+def imported() -> None:
+    """Import what properties need: Hypothesis, whose plugins look through all objects that there are by then."""
     import multimargin_conformance.properties.stateful
     import multimargin_conformance.properties.table  # noqa: F401
