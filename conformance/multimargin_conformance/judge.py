@@ -109,9 +109,10 @@ def judge_form(part: str, result: NDArray[Any], expected: Enclosures) -> Finding
 
 def judge_values(part: str, result: NDArray[Any], expected: Enclosures, why: str) -> Finding | None:
     """Return what is wrong with a result's values: the first element outside, in words and numbers."""
-    bad = np.flatnonzero(expected.outside(result))
-    if not bad.size:
+    outside = expected.outside(result)
+    if not outside.any():
         return None
+    bad = np.flatnonzero(outside)
     index = int(bad[0])
     dtype = result.dtype
     got = np.asarray(result).reshape(-1)[index]

@@ -153,4 +153,5 @@ def lowest_bits(values: Floats) -> Floats:
 
 def _powers_of_two(values: Floats) -> bool:
     """Whether every value is 0 or a power of two, of either sign."""
-    return bool(np.isin(np.abs(np.frexp(values)[0]), (0.0, 0.5)).all())
+    mantissas = np.abs(np.frexp(values)[0])
+    return bool(((mantissas == 0.0) | (mantissas == 0.5)).all())
