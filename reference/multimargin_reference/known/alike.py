@@ -93,4 +93,19 @@ ALIKE: dict[tuple[str, ...], str] = {
         "gradient-is-input-when-equal",
         "zero-gradient-is-grad-output",
     ): "One check of PURITY-4 has a call for each: in one the gradient equals the input, in the other grad_output.",
+    (
+        "order-random-on-one-path",
+        "blocks-in-any-order",
+        "strided-in-any-order",
+        "row-blocks-in-any-order",
+        "class-blocks-in-any-order",
+    ): "One check makes the calls of all options and places again; it does not count which of them differ.",
+    (
+        "many-classes-row-limit",
+        "rows-past-2-18",
+    ): "One check has all vast calls of a dtype and part, of both sizes too.",
+    (
+        "second-tile-both-ways",
+        "filled-tile-taken-as-empty",
+    ): "One check has the calls with few terms in the corners, of whole and of cut tiles.",
 }
