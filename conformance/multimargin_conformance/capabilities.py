@@ -48,13 +48,17 @@ class Capabilities:
 
         Calls that must be rejected for another reason than what is left out are kept.
         """
-        if case.p in (1, 2) and case.p not in self.p:
-            return f"p = {case.p} not declared"
-        if case.reduction in REDUCTIONS and case.reduction not in self.reductions:
-            return f"reduction {case.reduction!r} not declared"
-        if case.input.ndim == 1 and "unbatched" not in self.shapes:
+        return self.leaves_out_options(case.p, case.reduction, case.input.shape)
+
+    def leaves_out_options(self, p: Any, reduction: Any, shape: tuple[int, ...]) -> str:
+        """Return the same for a call with these options and an input of this shape, which need not be made for it."""
+        if p in (1, 2) and p not in self.p:
+            return f"p = {p} not declared"
+        if reduction in REDUCTIONS and reduction not in self.reductions:
+            return f"reduction {reduction!r} not declared"
+        if len(shape) == 1 and "unbatched" not in self.shapes:
             return "unbatched input not declared"
-        if case.input.ndim == 2 and "batched" not in self.shapes:
+        if len(shape) == 2 and "batched" not in self.shapes:
             return "batched input not declared"
         return ""
 

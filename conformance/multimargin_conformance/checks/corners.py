@@ -74,7 +74,8 @@ def items(scope: Scope) -> Iterator[Item]:
             continue
         turns = [(n, t) for n in numbers if (SIZES[n] in VAST) == vast for t in range(_turns(n))]
         corners = [Corner(n, t, dtype) for n, t in turns]
-        corners = [corner for corner in corners if not scope.capabilities.leaves_out(call(corner))]
+        leaves_out = scope.capabilities.leaves_out_options
+        corners = [corner for corner in corners if not leaves_out(*corner.options[:2], corner.shape)]
         if corners:
             yield from (_item(clause, corners, part, vast=vast) for part in parts)
 

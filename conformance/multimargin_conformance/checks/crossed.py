@@ -45,7 +45,7 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype in scope.dtypes:
         for number in range(len(rows())):
             crossed = Crossed(number, dtype)
-            if not scope.capabilities.leaves_out(call(crossed)):
+            if not scope.capabilities.leaves_out_options(*map(crossed.row.get, ("p", "reduction", "shape"))):
                 yield from (_item(crossed, part) for part in (("loss", "gradient") if scope.gradient else ("loss",)))
 
 

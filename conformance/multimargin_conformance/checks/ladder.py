@@ -72,6 +72,30 @@ class Step:
         """The size in words."""
         return f"{self.size} {'rows' if self.tall else 'classes'}"
 
+    @property
+    def place(self) -> int:
+        """Which options are in turn; the two dtypes have other ones."""
+        return self.number + self.tall + 3 * (self.dtype == "float64")
+
+    @property
+    def p(self) -> int:
+        """The power."""
+        return 1 + self.place % 2
+
+    @property
+    def reduction(self) -> str:
+        """The reduction."""
+        return REDUCTIONS[(self.place // 2) % 3]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the input: many rows of few classes, or one or two rows of many classes."""
+        if self.tall:
+            return self.size, 2 + 2 * (self.place % 2) if self.size < WITH_NEIGHBOURS else 2
+        if self.place % 4 == 0:
+            return (self.size,)
+        return 2 if self.size < WITH_NEIGHBOURS else 1, self.size
+
 
 def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a direction, octave of sizes, dtype and part; no halves: their grids are too coarse for rows."""
@@ -80,7 +104,7 @@ def items(scope: Scope) -> Iterator[Item]:
         for octave in range(FIRST.bit_length(), SIZES[-1].bit_length() + 1):
             places = [k for k, size in enumerate(SIZES) if size.bit_length() == octave]
             steps = [Step(k, tall, dtype) for k in places if _has_turn(k, tall, dtype, scope.dtypes)]
-            steps = [step for step in steps if not scope.capabilities.leaves_out(call(step))]
+            steps = [s for s in steps if not scope.capabilities.leaves_out_options(s.p, s.reduction, s.shape)]
             if steps:
                 yield from (_item(steps, 2 ** (octave - 1), part) for part in parts)
 
@@ -126,7 +150,7 @@ def _kept_expectation(step: Step) -> Values:
 
 
 def call(step: Step) -> Case:
-    """Return a step's call; the two dtypes have other options."""
+    """Return a step's call."""
     return _kept_call(step) if step.size * 2 <= KEPT else _made(step)
 
 
@@ -136,17 +160,13 @@ def _kept_call(step: Step) -> Case:
 
 
 def _made(step: Step) -> Case:
-    k = step.number + step.tall + 3 * (step.dtype == "float64")
-    make = _tall if step.tall else _wide
-    x, y, single = make(step, k)
+    k, dtype = step.place, DTYPES[step.dtype]
+    x, y = _tall(step) if step.tall else _wide(step)
     rows, classes = x.shape
-    dtype, reduction = DTYPES[step.dtype], REDUCTIONS[(k // 2) % 3]
     weight = _in_turn(WEIGHTS, classes).astype(dtype) if (k // 3) % 2 else None
-    x = x.astype(dtype)
-    x, y = (x[0], y[0]) if single else (x, y)
-    grads = _in_turn(GRADS, rows).astype(dtype) if reduction == "none" else np.asarray(GRADS[k % 3], dtype)
-    grads = grads[0] if single and reduction == "none" else grads
-    return Case(x, np.asarray(y), 1 + k % 2, MARGINS[k % len(MARGINS)], weight, reduction, np.asarray(grads, dtype))
+    grads = _in_turn(GRADS, rows).reshape(step.shape[:-1]) if step.reduction == "none" else np.asarray(GRADS[k % 3])
+    x, y = x.reshape(step.shape).astype(dtype), y.reshape(step.shape[:-1])
+    return Case(x, y, step.p, MARGINS[k % len(MARGINS)], weight, step.reduction, grads.astype(dtype))
 
 
 def _in_turn(values: tuple[float, ...], count: int) -> NDArray[np.float64]:
@@ -164,26 +184,26 @@ def _places(size: int, k: int) -> NDArray[np.int64]:
     return found
 
 
-def _wide(step: Step, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64], bool]:
-    """Return one or two rows of many classes, the targets, and whether there is no batch."""
-    classes, margin = step.size, MARGINS[k % len(MARGINS)]
-    rows = 2 if classes < WITH_NEIGHBOURS and k % 4 else 1
+def _wide(step: Step) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return one or two rows of many classes, and the targets."""
+    k, (rows, classes) = step.place, (1, *step.shape)[-2:]
+    margin = MARGINS[k % len(MARGINS)]
     x = np.full((rows, classes), INACTIVE)
     places = _places(classes, k)
     x[:, places] = 0.25 * (1 + np.arange(rows * len(places)).reshape(rows, -1) % 13) - margin
     ends = (0, classes - 1, classes // 2, int(places[k % len(places)]))
     y = np.array([ends[(k + j) % 4] for j in range(rows)]) if rows > 1 else integers(STREAM + 900 + k, 1, classes)
     x[np.arange(rows), y] = 0.0
-    return x, y, rows == 1 and k % 4 == 0
+    return x, y
 
 
-def _tall(step: Step, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64], bool]:
+def _tall(step: Step) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return many rows of few classes: all active where each has a result of its own, otherwise few of them."""
-    rows, margin = step.size, MARGINS[k % len(MARGINS)]
-    classes = 2 + 2 * (k % 2) if rows < WITH_NEIGHBOURS else 2
+    k, (rows, classes) = step.place, step.shape
+    margin = MARGINS[k % len(MARGINS)]
     y = integers(STREAM + 500 + k, rows, classes)
-    active = np.arange(rows) if REDUCTIONS[(k // 2) % 3] == "none" else _places(rows, k)
+    active = np.arange(rows) if step.reduction == "none" else _places(rows, k)
     x = np.full((rows, classes), INACTIVE)
     x[active, (y[active] + 1) % classes] = 0.25 * (1 + np.arange(len(active)) % 61) - margin
     x[np.arange(rows), y] = 0.0
-    return x, y, False
+    return x, y

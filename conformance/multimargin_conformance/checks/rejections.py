@@ -47,7 +47,7 @@ def items(scope: Scope) -> Iterator[Item]:
         for name, (clause, _) in REASONS.items():
             for part in _parts(name, clause, scope):
                 made = Made(name, kind, dtype, scope.dtypes, scope.capabilities)
-                if made.calls:
+                if made.has_calls:
                     yield _item(made, clause, part)
 
 
@@ -72,6 +72,11 @@ class Made:
         """One a valid call of which it makes no valid or unusual one, made once a process."""
         return _calls(self)
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether there is a call at all; to make them all takes longer than to plan everything else."""
+        return next(_made(self), None) is not None
+
     def has(self, kind: Any) -> bool:
         """Whether the backend declares a dtype: an adapter need not know what it does not offer."""
         return kind in [DTYPES[name] for name in self.capabilities.dtypes]
@@ -86,11 +91,16 @@ class Made:
 
 @cache
 def _calls(made: Made) -> list[Case]:
+    return list(_made(made))
+
+
+def _made(made: Made) -> Iterator[Case]:
     clause, change = REASONS[made.name]
     valid_cases = VALID[made.kind](made.dtype, made.dtypes)
-    cases = (change(case) for case in valid_cases if case.input.size <= LONG or clause in TARGET_RANGE)
-    found = [case for case in cases if rejecting_clause(case) == clause and not made.capabilities.leaves_out(case)]
-    return [case for case in found if case.target.dtype not in HALF_TARGETS or made.has(case.target.dtype)]
+    for case in (change(case) for case in valid_cases if case.input.size <= LONG or clause in TARGET_RANGE):
+        declared = case.target.dtype not in HALF_TARGETS or made.has(case.target.dtype)
+        if declared and rejecting_clause(case) == clause and not made.capabilities.leaves_out(case):
+            yield case
 
 
 def _item(made: Made, clause: str, part: str) -> Item:

@@ -77,7 +77,7 @@ def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a call and part."""
     for dtype in scope.dtypes:
         for plan in plans(dtype):
-            if not scope.capabilities.leaves_out(call(plan)):
+            if not scope.capabilities.leaves_out_options(plan.p, plan.reduction, plan.shape):
                 yield from (_item(plan, part) for part in (("loss", "gradient") if scope.gradient else ("loss",)))
 
 
