@@ -94,7 +94,11 @@ class Format:
 
     def represents(self, value: Fraction) -> bool:
         """Return whether `value` is a finite number of this format, subnormals included."""
-        return abs(value) <= self.largest and (value / self.ulp(value)).denominator == 1
+        n, d = abs(value.numerator), value.denominator
+        if not n or d & (d - 1):  # only a power of two divides a binary fraction
+            return not n
+        highest, lowest = n.bit_length() - d.bit_length(), (n & -n).bit_length() - d.bit_length()  # exponents of its bits
+        return highest <= self.emax and lowest > max(highest, self.emin) - self.precision
 
 
 FLOAT16 = Format("float16", 11, -14, 15)

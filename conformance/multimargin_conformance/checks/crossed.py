@@ -44,8 +44,8 @@ def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a row of the covering array, dtype and part."""
     for dtype in scope.dtypes:
         for number in range(len(rows())):
-            crossed = Crossed(number, dtype)
-            if not scope.capabilities.leaves_out_options(*map(crossed.row.get, ("p", "reduction", "shape"))):
+            crossed, row = Crossed(number, dtype), rows()[number]
+            if not scope.capabilities.leaves_out_options(row["p"], row["reduction"], row["shape"]):
                 yield from (_item(crossed, part) for part in (("loss", "gradient") if scope.gradient else ("loss",)))
 
 

@@ -6,7 +6,7 @@ Equal weights are handed over as a view with a zero stride, and in every other c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -39,6 +39,10 @@ SHAPES = ((4,), (1, 4), (4, 4))
 MARGINS = (1.0, 0.0, -0.5)
 TARGETS = np.array([2, 0, 3, 1])
 TIED = "-tied"  # how the names of checks end whose calls have z = 0
+GRADIENTS: tuple[tuple[str, str, Callable[[Case], bool]], ...] = (
+    ("GRADIENT-4", TIED, has_kink),
+    ("GRADIENT-1", "", lambda case: not has_kink(case)),
+)
 CLAUSES = {clause: ["plain patterns"] for clause in ("VALUE-1", "GRADIENT-1", "GRADIENT-4")}
 
 
@@ -61,20 +65,20 @@ def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a pattern of logits, dtype and part."""
     for dtype, name in product(scope.dtypes, LOGITS):
         made = Made(name, dtype, scope.dtypes, scope.capabilities)
-        if made.calls:
-            yield _item(made, "loss", "VALUE-1", made.name, made.calls)
-        if scope.gradient:
-            tied = tuple(pair for pair in made.calls if has_kink(pair[0]))
-            others = tuple(pair for pair in made.calls if not has_kink(pair[0]))
-            if tied:
-                yield _item(made, "gradient", "GRADIENT-4", made.name + TIED, tied)
-            if others:
-                yield _item(made, "gradient", "GRADIENT-1", made.name, others)
+        if any(_made(made)):
+            yield _item(made, "loss", "VALUE-1", made.name, lambda _: True)
+        for clause, name, chosen in GRADIENTS if scope.gradient else ():
+            if any(chosen(case) for case, _ in _made(made)):
+                yield _item(made, "gradient", clause, made.name + name, chosen)
 
 
-def _item(made: Made, part: str, clause: str, name: str, calls: tuple[tuple[Case, Values], ...]) -> Item:
+def _item(made: Made, part: str, clause: str, name: str, chosen: Callable[[Case], bool]) -> Item:
+    @cache
+    def calls() -> list[tuple[Case, Values]]:
+        return [pair for pair in made.calls if chosen(pair[0])]
+
     def run(session: Session) -> Result:
-        for k, (case, values) in enumerate(calls):
+        for k, (case, values) in enumerate(calls()):
             given = _broadcast(case, part, all_of_them=bool(k % 2)) if session.offers("layouts") else {}
             observation = session.function(part)(case, **given)
             if finding := judge(part, observation, part_of(values, part), f"logits: {name}"):
@@ -96,7 +100,11 @@ def _broadcast(case: Case, part: str, *, all_of_them: bool) -> Arrays:
 
 @cache
 def _calls(made: Made) -> tuple[tuple[Case, Values], ...]:
-    turn, kind, found = made.dtypes.index(made.dtype) % 2, DTYPES[made.dtype], []
+    return tuple(_made(made))
+
+
+def _made(made: Made) -> Iterator[tuple[Case, Values]]:
+    turn, kind = made.dtypes.index(made.dtype) % 2, DTYPES[made.dtype]
     every = product(SHAPES, REDUCTIONS, (1, 2), MARGINS, enumerate(WEIGHTS.values()))
     for k, (shape, reduction, p, margin, (j, weight)) in enumerate(every):
         # every other one, of which the other dtype has the rest; what is beside it in the product alternates too
@@ -110,5 +118,4 @@ def _calls(made: Made) -> tuple[tuple[Case, Values], ...]:
         w = None if weight is None else weight.astype(kind)
         case = Case(x, y.reshape(shape[:-1]), p, margin, w, reduction, grads.astype(kind))
         if not made.capabilities.leaves_out(case) and (values := exact_values(case)) is not None:
-            found.append((case, values))
-    return tuple(found)
+            yield case, values
