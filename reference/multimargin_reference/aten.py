@@ -22,6 +22,7 @@ REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 _loss: Any = torch._C._nn.multi_margin_loss
 _is_tracing, _is_transforming = torch._C._is_tracing, torch._C._are_functorch_transforms_active
 _modes = torch._C._len_torch_dispatch_stack
+_is_in_dynamo = torch.compiler.is_dynamo_compiling
 
 
 def loss_of_few(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduction: Any) -> Tensor | None:
@@ -35,19 +36,20 @@ def loss_of_few(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduc
         and input.dim() == 2
         and target.dim() == 1
         and ((dtype := input.dtype) is torch.float32 or dtype is torch.float64)
-        and (0 < input.numel() < FEW if input.is_cpu else _are_few_on_cuda(input, target))
+        and (0 < input.numel() < FEW if (on_cpu := input.is_cpu) else _are_few_on_cuda(input, target))
         and p in (1, 2)
         and type(margin) in NUMBERS
         and reduction in REDUCTIONS
         and (weight is None or (type(weight) in PLAIN and weight.dim() == 1 and not weight.requires_grad))
-        and not torch.compiler.is_compiling()
-        and not sees_operations()
+        and not _is_in_dynamo()  # while other compilers look, a mode is at work
+        and not (_is_tracing() or _is_transforming() or _modes() > 0 or forward_ad._current_level >= 0)
     ):
         try:
             found: Tensor = _loss(input, target, p, margin, weight, REDUCTIONS[reduction])
         except RuntimeError:
             return None
-        _assert_targets(input, target)
+        if not on_cpu:
+            _assert_targets(input, target)
         return found
     return None
 

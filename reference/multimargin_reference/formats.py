@@ -97,7 +97,7 @@ class Format:
         n, d = abs(value.numerator), value.denominator
         if not n or d & (d - 1):  # only a power of two divides a binary fraction
             return not n
-        highest, lowest = n.bit_length() - d.bit_length(), (n & -n).bit_length() - d.bit_length()  # exponents of its bits
+        highest, lowest = (bits.bit_length() - d.bit_length() for bits in (n, n & -n))  # exponents of its bits
         return highest <= self.emax and lowest > max(highest, self.emin) - self.precision
 
 
