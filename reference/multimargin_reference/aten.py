@@ -16,6 +16,7 @@ FEW_ON_CUDA = 1 << 23  # likewise; there launches from Python take longer than t
 FEW_CLASSES_ON_CUDA = 1 << 15  # and so many classes: one block takes a row
 CHECKED = "MULTIMARGIN_CHECK_TARGETS"  # set to 1: on CUDA a target out of range is a Python error, not an assertion
 PLAIN = (Tensor, torch.nn.Parameter)
+FLOATS = (torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)
 NUMBERS = (int, float)
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
@@ -35,7 +36,7 @@ def loss_of_few(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduc
         and type(target) is Tensor
         and input.dim() == 2
         and target.dim() == 1
-        and ((dtype := input.dtype) is torch.float32 or dtype is torch.float64)
+        and input.dtype in FLOATS
         and (0 < input.numel() < FEW if (on_cpu := input.is_cpu) else _are_few_on_cuda(input, target))
         and p in (1, 2)
         and type(margin) in NUMBERS

@@ -110,9 +110,9 @@ class MultiMarginLoss(torch.nn.Module):
         """Return the loss."""
         buffers = self._buffers  # looked at first: a module's own look for `weight` takes longer than all the rest
         weight = buffers["weight"] if "weight" in buffers else self.weight  # noqa: SIM401
-        options = self.p, self.margin, weight
-        atens = aten.loss_of_few(input, target, *options, self.reduction)
-        return multi_margin_loss(input, target, *options, reduction=self.reduction) if atens is None else atens
+        p, margin, reduction = self.p, self.margin, self.reduction
+        atens = aten.loss_of_few(input, target, p, margin, weight, reduction)
+        return multi_margin_loss(input, target, p, margin, weight, reduction=reduction) if atens is None else atens
 
 
 class _Loss(torch.autograd.Function):
