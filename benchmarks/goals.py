@@ -26,6 +26,8 @@ INACTIVE_FROM = 81920
 NUMPY_INTERFACE = 2.0
 NUMPY_ALONE = 2.5
 WIDE = 1000  # classes
+DROP_IN = 1.0  # the drop-in through `.backward()`, at every shape
+DROP_IN_AT, DROP_IN_RATIOS = (4096, 1000), (9.0, 16.0)
 READ_SHARE, READ_SHARE_AT = 0.7, {(256, 32000): 0.9}
 GRADIENT_ERROR, GRADIENT_ERROR_CLASSES = 1e-6, 1000000
 MEMORY = 2e6  # bytes a thread
@@ -223,7 +225,29 @@ def _memory(data: Line) -> Iterator[Goal]:
     yield Goal(name, f"{MEMORY / 1e6:g}", f"{each / 1e6:.1f} ({most['contender']}: {_place(most)})", each < MEMORY)
 
 
-FINDERS = (_inactive, _interfaces, _floor, _ahead, _accuracy, _memory)
+def _drop_in(data: Line) -> Iterator[Goal]:
+    """The module through `.backward()`: medians over the rounds, the smaller of both options."""
+    found = selected(data, "drop_in", how="module")
+    worst = min(found, key=_ratio, default=None)
+    name = "drop-in module through .backward(): smallest ratio to eager's"
+    if worst is None:
+        yield Goal(name, f"{DROP_IN:g}", "not measured", None)
+        return
+    place = f"{worst['rows']} x {worst['classes']}, {worst['options']}, {worst['threads']} threads"
+    yield Goal(name, f"{DROP_IN:g}", f"{_ratio(worst):.2f} ({place})", round(_ratio(worst), 2) >= DROP_IN)
+    rows, classes = DROP_IN_AT
+    there = selected(data, "drop_in", how="module", rows=rows, classes=classes)
+    least = [min((_ratio(x) for x in there if x["threads"] == n), default=None) for n in (1, 2)]
+    values = [value for value in least if value is not None]
+    yield Goal(
+        f"drop-in module through .backward(), {rows} x {classes}: ratio to eager's, 1 / 2 threads",
+        " / ".join(f"{ask:g}" for ask in DROP_IN_RATIOS),
+        " / ".join("-" if value is None else f"{value:.1f}" for value in least),
+        all(v >= ask for v, ask in zip(values, DROP_IN_RATIOS, strict=True)) if len(values) == len(least) else None,
+    )
+
+
+FINDERS = (_inactive, _interfaces, _floor, _ahead, _drop_in, _accuracy, _memory)
 
 
 def _suite(data: Line) -> Iterator[Goal]:

@@ -26,8 +26,9 @@ import problems
 from speed_tables import COMPILED, JAX, full, short
 from timing import Spread
 
-LISTS = ("timings", "errors", "memory", "growth", "suite", "isolation")  # of speed.json
-PARTS = ("times", "memory", "suite", "isolation")
+LISTS = ("timings", "errors", "drop_in", "memory", "growth", "suite", "isolation")  # of speed.json
+THREADED = ("times", "drop_in", "memory")  # parts, once a number of threads
+PARTS = (*THREADED, "suite", "isolation")
 COMPILING = "compile"
 SLOW_TO_COMPILE = (COMPILED, JAX)
 PACKAGES = ("numpy", "numba", "torch", "jax", "mpmath", "gmpy2")
@@ -102,7 +103,7 @@ def part(name: str, plan: Plan, threads: int) -> dict[str, Any]:
 def everything(plan: Plan) -> dict[str, Any]:
     """Measure all parts, one after the other, and return the data of speed.json."""
     threads = [n for n in plan.threads if n <= (os.cpu_count() or 1)]
-    jobs = [*((name, n) for name in PARTS[:2] for n in threads), *((name, max(threads)) for name in PARTS[2:])]
+    jobs = [(name, n) for name in PARTS for n in (threads if name in THREADED else [max(threads)])]
     data: dict[str, Any] = {"machine": machine(), "rounds": plan.rounds, "left_out": {}, "failed": {}, "floors": {}}
     with tempfile.TemporaryDirectory() as folder:
         if COMPILED not in plan.without:
@@ -140,7 +141,7 @@ def _together(jobs: Sequence[tuple[str, int]], plan: Plan, folder: Path, workers
 def environment(name: str, threads: int) -> dict[str, str]:
     """Return the environment of a part: so many threads for everyone, the engine chosen by the benchmark."""
     kept = {key: value for key, value in os.environ.items() if key != "MULTIMARGIN_ENGINE"}
-    if name in PARTS[2:]:
+    if name not in (*THREADED, COMPILING):
         return kept
     libraries = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     numbers = {**{f"{library}_NUM_THREADS": str(threads) for library in libraries}, "NPROC": str(threads)}  # NPROC: jax

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import drop_in
 import growth
 import memory
 import ratios
@@ -45,4 +46,14 @@ def compiled(plan: Plan, threads: int) -> dict[str, Any]:  # noqa: ARG001
     return {}
 
 
-PARTS: dict[str, Callable[[Plan, int], dict[str, Any]]] = {"times": times, "memory": beyond, "compile": compiled}
+def dropped_in(plan: Plan, threads: int) -> dict[str, Any]:
+    """Return the drop-in's times."""
+    return {"drop_in": list(drop_in.measure(plan.rounds, plan.longest, threads, plan.dry))}
+
+
+PARTS: dict[str, Callable[[Plan, int], dict[str, Any]]] = {
+    "times": times,
+    "drop_in": dropped_in,
+    "memory": beyond,
+    "compile": compiled,
+}

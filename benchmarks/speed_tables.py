@@ -51,6 +51,10 @@ def full(data: Line, picture: str = "") -> str:
         "## Through NumPy arrays",
         "From NumPy arrays to NumPy arrays, whatever the implementation's own are.",
         _ratio_table(data, {"interface": THROUGH_NUMPY}, by_options=True),
+        "## Drop-in",
+        "multimargin_reference.torch on CPU tensors: its function beside PyTorch's, its module beside PyTorch's, each "
+        "loss followed by `.backward()`. Times as fast, one thread / two threads.",
+        _drop_in(data),
         "## Share of the memory floor",
         _floors(data),
         _shares(data),
@@ -155,6 +159,22 @@ def _ratio_table(data: Line, where: dict[str, Any], by_options: bool) -> str:  #
                 others = [_cell(data, name, here) for name in OTHERS]
                 rows.append([f"{n} x {c}", options, what, _cell(data, NUMBA, here), goal, *others])
     return _table(rows, ["N x C", "", "pass", NUMBA, "goal", *OTHERS])
+
+
+def _drop_in(data: Line) -> str:
+    lines = data.get("drop_in", ())
+    ways = tuple(dict.fromkeys(line["how"] for line in lines))
+    rows = []
+    for n, c, options in dict.fromkeys((x["rows"], x["classes"], x["options"]) for x in lines):
+        here = {"rows": n, "classes": c, "options": options}
+        cells = []
+        for how in ways:
+            found = {x["threads"]: x for x in selected(data, "drop_in", how=how, **here)}
+            cells.append(_pair(found, lambda x: _digits(median(x["ratio"]))))
+            cells.append(_pair(found, lambda x: _digits(median(x["eager"]) * 1e6)))
+        rows.append([f"{n} x {c}", options, *cells])
+    header = [text for how in ways for text in (how, f"eager's {how}, us")]
+    return _table(rows, ["N x C", "", *header]) if rows else ""
 
 
 def _floors(data: Line) -> str:

@@ -18,6 +18,7 @@ SECTIONS = (
     "Ratios to PyTorch eager",
     "Float64",
     "Through NumPy arrays",
+    "Drop-in",
     "Share of the memory floor",
     "Accuracy",
     "Memory beyond inputs and outputs",
@@ -84,6 +85,7 @@ def test_a_dry_run_of_speed_measures_and_writes_everything(tmp_path: Path) -> No
     }
     assert all(e["loss"] < 1e-6 and e["gradient"] < 1e-5 and e["kinks"] == 0 for e in data["errors"])
     assert {line["along"] for line in data["growth"]} == {"N", "C"}
+    assert {line["how"] for line in data["drop_in"] if line["ratio"][1] > 0} == {"function", "module"}
     assert {line["how"] for line in data["suite"]} >= {
         "first in a process",
         "fractions.Fraction loop",

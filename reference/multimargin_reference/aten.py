@@ -41,7 +41,7 @@ def loss_of_few(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduc
         and p in (1, 2)
         and type(margin) in NUMBERS
         and reduction in REDUCTIONS
-        and (weight is None or (type(weight) in PLAIN and weight.dim() == 1 and not weight.requires_grad))
+        and (weight is None or (type(weight) in PLAIN and weight.dim() == 1))
         and not _is_in_dynamo()  # while other compilers look, a mode is at work
         and not (_is_tracing() or _is_transforming() or _modes() > 0 or forward_ad._current_level >= 0)
     ):

@@ -344,7 +344,7 @@ def _check_weight(weight: Tensor, input: Tensor) -> None:
         raise RuntimeError(f"weight.shape={tuple(weight.shape)}, but should be {expected}")
     if weight.dtype != input.dtype:
         raise RuntimeError(f"weight.dtype={weight.dtype}, but should be input's {input.dtype}")
-    if weight.requires_grad:
+    if weight.requires_grad and torch.is_grad_enabled():
         raise RuntimeError("weight.requires_grad=True, but the loss is differentiable by input only")
 
 
