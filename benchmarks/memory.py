@@ -2,7 +2,7 @@
 
 Every contender is measured in the same way: called twice, so that nothing is left to compile or to make once; unused
 memory handed back; then the kernel's mark of the highest size is reset and read after one more call. Blocks from 32 KiB
-are given back by the allocator when they are freed (speed.ALLOCATOR), or they would not be seen a
+are given back by the allocator when they are freed (speed.GIVEN_BACK), or they would not be seen a
 second time. The kernel counts in steps: figures are good to about 0.3 MB.
 """
 
