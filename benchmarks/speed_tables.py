@@ -44,8 +44,9 @@ def full(data: Line, picture: str = "") -> str:
         f"The smallest ratio of p = 1 and weighted p = 2 counts. {AT_THE_FLOOR}",
         _goals(data),
         "## Ratios to PyTorch eager",
-        f"{READ_RATIO} Float32. In brackets the quartiles over the rounds. Memory that is freed stays with the process, "
-        "for every contender: a virtual machine may hand it to its host, and to take it again takes longer than a call.",
+        f"{READ_RATIO} Float32. In brackets the quartiles over the rounds. Memory that is freed stays with the "
+        "process, whoever frees it: a virtual machine may hand it to its host, and taking it again takes longer than a "
+        "call.",
         *(text for data_, options in _kinds(data) for text in _ratios(data, data_, options)),
         "## Float64",
         _ratio_table(data, {"dtype": "float64", "interface": OWN}, by_options=True),
