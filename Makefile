@@ -23,7 +23,7 @@ help:
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
 	@echo "make backends install other frameworks, each apart (9 GB), check them, and write reports/published"
 	@echo "make spec     write reference/SPEC.md again"
-	@echo "make faults   write conformance/FAULTS.md again"
+	@echo "make faults   write conformance/FAULTS.md, and the numbers of 'multimargin clauses', again"
 	@echo "make vectors  write the golden vectors again"
 	@echo "make needed   write again which golden vector each clause needs (a quarter of an hour of one core; ARGS='-j 4')"
 	@echo "make readme   write the README's outputs again"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 
-from tabulate import tabulate
-
 from multimargin_conformance.checks import clauses_checked, other_checks
+from multimargin_conformance.clause_table import clauses_table
 from multimargin_conformance.profiles import PROFILES
 from multimargin_reference.clauses import CLAUSES, Clause
 from multimargin_reference.known import FAULTS
@@ -16,7 +15,6 @@ from multimargin_vectors.store import outlines
 
 MOST_FAULTS = 5
 WIDTH = 100
-HEADERS = ("clause", "level", "profile", "vectors", "checks", "known faults")
 
 
 def clause_text(clause: Clause) -> str:
@@ -30,24 +28,6 @@ def group_text(group: str) -> str:
     sentences = [f"{clause.label} ({clause.level})\n{_wrapped(clause.sentence)}" for clause in members]
     more = f"One of them in full: multimargin explain {members[0].id}"
     return "\n\n".join([f"{group}: {GROUP_TEXTS[group]}", *sentences, clauses_table(group), more])
-
-
-def clauses_table(group: str = "") -> str:
-    """Return the clauses, of one group or all, with the number of vectors, other checks and known faults of each."""
-    vectors, checks, faults = _numbers()
-    rows = [
-        [c.label, c.level, c.profile, vectors[c.id], checks[c.id], faults[c.id]]
-        for c in CLAUSES.values()
-        if group in ("", c.group)
-    ]
-    return tabulate(rows, headers=HEADERS, tablefmt="simple")
-
-
-def _numbers() -> tuple[Counter[str], Counter[str], Counter[str]]:
-    """Return how many vectors, other checks and known faults name each clause."""
-    vectors = Counter(name for v in outlines() for name in {*v.clauses, *v.gradient_clauses})
-    checks = Counter({name: len(other_checks().get(name, ())) for name in CLAUSES})
-    return vectors, checks, Counter(name for fault in FAULTS for name in set(fault.clauses))
 
 
 def _head(clause: Clause) -> str:

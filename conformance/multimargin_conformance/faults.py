@@ -1,15 +1,23 @@
-"""FAULTS.md from the fault models and the known faults: `python -m multimargin_conformance.faults [--check]`."""
+"""FAULTS.md from the fault models and the known faults, and the numbers of what each clause has.
+
+`python -m multimargin_conformance.faults [--check]`
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from multimargin_conformance.checks import other_checks
+from multimargin_conformance.clause_table import NUMBERS
 from multimargin_conformance.fault_models import MODELS
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.known import FAULTS
+from multimargin_vectors.store import outlines
 
 FILE = Path(__file__).resolve().parents[1] / "FAULTS.md"
 HEAD = """# Fault models
@@ -33,19 +41,29 @@ def _clause(name: str) -> str:
     return "\n".join([*lines, *known, *([""] if known else [])])
 
 
+def numbers() -> str:
+    """Return, as JSON, how many vectors, other checks and known faults name each clause."""
+    vectors = Counter(name for v in outlines() for name in {*v.clauses, *v.gradient_clauses})
+    faults = Counter(name for fault in FAULTS for name in set(fault.clauses))
+    found = {name: [vectors[name], len(other_checks().get(name, ())), faults[name]] for name in CLAUSES}
+    return "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(each)}" for name, each in found.items()) + "\n}\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write FAULTS.md, or with --check say whether it is current (0) or not (1)."""
+    """Write both files, or with --check say whether they are current (0) or not (1)."""
     parser = ArgumentParser(prog="python -m multimargin_conformance.faults", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when FAULTS.md is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not current")
     options = parser.parse_args(arguments)
-    text = rendered()
-    current = FILE.exists() and FILE.read_text(encoding="utf-8") == text
-    if options.check and not current:
-        print(f"{FILE} is stale; run: python -m multimargin_conformance.faults", file=sys.stderr)
-        return 1
-    if not current:
-        FILE.write_text(text, encoding="utf-8")
-    return 0
+    status = 0
+    for file, text in ((FILE, rendered()), (NUMBERS, numbers())):
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            continue
+        if options.check:
+            print(f"{file} is stale; run: python -m multimargin_conformance.faults", file=sys.stderr)
+            status = 1
+        else:
+            file.write_text(text, encoding="utf-8")
+    return status
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def backends() -> None:
 @click.option("--group", default="", help="Only this group, such as GRADIENT.")
 def clauses(group: str) -> None:
     """List the clauses of the specification, and how many vectors, checks and known faults each has."""
-    from multimargin_conformance.clause_text import clauses_table
+    from multimargin_conformance.clause_table import clauses_table
     from multimargin_reference.clauses import GROUPS
 
     if group and group.upper() not in GROUPS:
