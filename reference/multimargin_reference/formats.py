@@ -94,9 +94,9 @@ class Format:
 
     def represents(self, value: Fraction) -> bool:
         """Return whether `value` is a finite number of this format, subnormals included."""
-        n, d = abs(value.numerator), value.denominator
-        if not n or d & (d - 1):  # only a power of two divides a binary fraction
-            return not n
+        n, d = value.numerator, value.denominator
+        if d & (d - 1):  # only a power of two divides a binary fraction
+            return False
         highest, lowest = (bits.bit_length() - d.bit_length() for bits in (n, n & -n))  # exponents of its bits
         return highest <= self.emax and lowest > max(highest, self.emin) - self.precision
 

@@ -37,6 +37,7 @@ def test_rounding_against_the_list_of_all_numbers(fmt: Format) -> None:
             assert fmt.floor(value) == (held(fmt, low) if value <= known[-1] else fmt.largest), value
             assert fmt.ceil(value) == (-fmt.largest if value < known[0] else held(fmt, high if eighths else low)), value
             assert fmt.represents(value) == (value in known), value
+            assert not fmt.represents(value / 3) or value / 3 in known, value
     assert (fmt.round(4 * known[-1]), fmt.round(4 * known[0])) == (math.inf, -math.inf)
     assert (fmt.floor(4 * known[0]), fmt.ceil(4 * known[-1])) == (-math.inf, math.inf)
 
