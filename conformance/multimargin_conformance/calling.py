@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from multimargin_conformance.backend import Subject
 from multimargin_conformance.outcome import Observation, Returned, observe
+from multimargin_conformance.worker.steps import Turns
 
 if TYPE_CHECKING:
     from multimargin_conformance.session import Result
@@ -136,11 +137,13 @@ class InProcess:
         """Do nothing: the backend had the arrays themselves."""
 
     def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]]:
-        """Make every call in turn, each thread beginning elsewhere."""
+        """Make every call in turn, each thread beginning elsewhere; in a single round they take turns at each step."""
         seen: list[list[Observation]] = [[] for _ in calls]
+        turns = Turns(threads)
 
         def work(offset: int) -> None:
-            with np.errstate(all="ignore"):  # the caller's settings do not reach a new thread
+            stepping = turns.taken() if rounds == 1 else nullcontext()
+            with np.errstate(all="ignore"), stepping:  # the caller's settings do not reach a new thread
                 for step in range(rounds * len(calls) // threads):
                     place = (step + offset * len(calls) // threads) % len(calls)
                     seen[place].append(self.call(calls[place]))

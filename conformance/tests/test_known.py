@@ -107,6 +107,7 @@ FAMILIES = {
     "vectors": f"*/{HEX}/*",
     "repeated": "*/repeated-*",
     "one shape": "*/threads-one-shape/*",
+    "by steps": "*/threads-by-steps/*",
     "threads": "*/threads/*",
     "no batch": "*/threads-no-batch/*",
     "ladder": "*/ladder-*",

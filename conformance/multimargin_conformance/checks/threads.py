@@ -29,6 +29,7 @@ from multimargin_vectors.splitmix import integers
 THREADS = 4
 ROUNDS = 8
 FEW = 4  # calls of many rows
+STEPPED = (32, 32)  # calls in which threads take turns at each step: with one set of options, they are at one place
 MANY_ROWS = (100, 10)  # likewise, whose arrays are views with gaps: a copy that is packed must be the call's own
 ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer that is kept for each shape shows
 SHARED = (256, 100)  # of the corners check: calls of the very same arrays, which take a while
@@ -36,6 +37,7 @@ SINGLE = (1025,)  # likewise, without a batch
 LARGE = (128, 256)  # calls that take a while, of one shape and with other numbers: a buffer that only they have shows
 OPTIONS = ((1, "none"), (1, "sum"), (2, "mean"), (2, "none"))  # of the calls of a large shape
 STREAM = 80_000  # where the random numbers of these calls begin
+BY_STEPS = "threads-by-steps"
 Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
@@ -58,6 +60,7 @@ def items(scope: Scope) -> Iterator[Item]:
             kinds: tuple[tuple[str, list[Call], Memory], ...] = (
                 ("threads", mixed, _own),
                 ("threads-one-shape", alike, _own),
+                (BY_STEPS, _stepped(part, dtype, scope, alike), _own),
                 ("threads-no-batch", single, _own),
                 ("threads-large", _large(part, dtype, scope), _own),
                 ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
@@ -83,6 +86,27 @@ def _alike(part: str, dtype: str, scope: Scope) -> list[Call]:
     if scope.capabilities.leaves_out(case):
         return []
     return [Call(case, corners.expectation(corner, part), "with the same arrays")] * THREADS
+
+
+@cache
+def _stepped_cases(dtype: str) -> tuple[Case, ...]:
+    """Return a call for each thread, of other logits and targets with the same options, on the exact grid."""
+    rows, classes = STEPPED
+    kind, found = DTYPES[dtype], []
+    for k in range(THREADS):
+        x = (integers(STREAM + 100 + k, rows * classes, 8).reshape(STEPPED) / 4).astype(kind)
+        found.append(Case(x, (np.arange(rows) * 5 + k) % classes, 2, 0.125, None, "none", np.ones(rows, kind)))
+    return tuple(found)
+
+
+def _stepped(part: str, dtype: str, scope: Scope, alike: list[Call]) -> list[Call]:
+    """Return calls that all threads make at once with the same options, and after each one with options of its own."""
+    fine = [name for name in scope.dtypes if name in corners.STEPS]
+    if not fine or dtype != fine[(part == "gradient") % len(fine)]:  # it takes a while: one dtype for each part
+        return []
+    cases = [case for case in _stepped_cases(dtype) if not scope.capabilities.leaves_out(case)]
+    same = [Call(case, expected_part(legal_values(case), part), "at each step") for case in cases]
+    return [call for pair in zip(same or alike, alike[:THREADS], strict=False) for call in pair]
 
 
 @cache
@@ -126,10 +150,15 @@ def _item(dtype: str, part: str, name: str, calls: list[Call], memory: Memory) -
         session.needs("threads")
         if memory is _with_gaps:
             session.needs("layouts")
+        if name == BY_STEPS and session.subject.compiles:
+            return Result("skip", reason="what is compiled has no steps")
         cases = [call.case for call in calls]
         given = memory(cases, part)  # anew: a backend that changes its arguments is not the last one
         made = [calling.Call(part, case, arrays) for case, arrays in zip(cases, given, strict=True)]
-        return result_of(_first_finding(calls, session.caller.threads(made, THREADS, ROUNDS), part))
+        rounds = 1 if name == BY_STEPS else ROUNDS
+        for call in made if name == BY_STEPS else ():  # what compiles something first does so here
+            session.caller.call(call)
+        return result_of(_first_finding(calls, session.caller.threads(made, THREADS, rounds), part))
 
     return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run, kind="threads")
 

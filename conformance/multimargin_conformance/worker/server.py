@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from .answers import call, options
 from .loading import Backend, Refused, load
 from .memory import LARGE, Argument, Raw, described, to_bytes, to_json
+from .steps import Turns
 
 PROTOCOL = 1
 FEATURES = ["digests", "held", "layouts", "raw", "threads", "types"]
@@ -159,13 +161,17 @@ class Server:
         return self.served
 
     def _threads(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Make every run in turn, again and again, in several threads at once, each beginning elsewhere."""
+        """Make every run in turn, again and again, in several threads at once, each beginning elsewhere.
+
+        In a single round the threads take turns at each step.
+        """
         runs, count = request["runs"], request["threads"]
         answers: list[list[dict[str, Any]]] = [[] for _ in runs]
-        steps = request["rounds"] * len(runs) // count
+        steps, turns = request["rounds"] * len(runs) // count, Turns(count)
 
         def work(thread: int) -> None:
-            with np.errstate(all="ignore"):  # the caller's settings do not reach a new thread
+            stepping = turns.taken() if request["rounds"] == 1 else nullcontext()
+            with np.errstate(all="ignore"), stepping:  # the caller's settings do not reach a new thread
                 for step in range(steps):
                     index = (step + thread * len(runs) // count) % len(runs)
                     _note(answers[index], self._run(runs[index]))

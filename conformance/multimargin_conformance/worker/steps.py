@@ -1,0 +1,87 @@
+"""Threads that take turns at each operation of Python code, so that whatever they share shows.
+
+Left alone, a thread runs for thousands of operations before another has its turn, and a buffer that all of them use is
+mostly read again in time.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+MOST = 4000  # operations of a thread; after them it runs on: what compiles something first would take minutes
+PATIENCE_S = 0.1  # for a turn: who has it may wait for a lock that another one holds, and then all run on
+OWN = str(Path(__file__).resolve().parents[1])  # the suite's own code is left alone
+
+
+class Turns:
+    """So many threads, of which one runs at a time, for one operation."""
+
+    def __init__(self, threads: int) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._running = threads
+        self._free = False
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take turns with the other threads before each operation of the functions that this one calls."""
+        left = MOST
+
+        def trace(frame: FrameType, _event: str, _argument: Any) -> Callable[..., Any] | None:
+            nonlocal left
+            if frame.f_code.co_filename.startswith(OWN):
+                return None
+            left -= 1
+            if left < 0 or self._free:
+                sys.settrace(None)
+                return None
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            self._wait()
+            return trace
+
+        before = sys.gettrace()
+        self._wait()  # for all to be there
+        sys.settrace(trace)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+            self._leave()
+
+    def _wait(self) -> None:
+        """Let the others have their turns."""
+        mine = threading.Lock()
+        mine.acquire()
+        with self._lock:
+            if self._free:
+                return
+            self._waiting.append(mine)
+            self._running -= 1
+            self._next()
+        if not mine.acquire(timeout=PATIENCE_S):
+            self._end()
+
+    def _next(self) -> None:
+        """Let the thread run that has waited longest, once none does."""
+        if self._running <= 0 and self._waiting:
+            self._running += 1
+            self._waiting.popleft().release()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._running -= 1
+            self._next()
+
+    def _end(self) -> None:
+        """Let all threads run on."""
+        with self._lock:
+            self._free = True
+            while self._waiting:
+                self._waiting.popleft().release()

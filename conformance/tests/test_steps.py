@@ -1,0 +1,105 @@
+"""Threads that take turns at each step: what they share is found every time, and nothing of a run is left behind."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multimargin_conformance import check
+from multimargin_conformance.worker import steps
+from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
+
+SHARED = """
+import types
+import numpy as np
+from multimargin_reference import multi_margin_loss as loss, multi_margin_loss_backward as gradient
+kept = {}
+def forward(input, target, **o):
+    mine = kept.setdefault((input.shape, input.dtype), np.empty_like(input))
+    np.copyto(mine, input)
+    return loss(mine, target, **o)
+def backward(grad_output, input, target, **o):
+    mine = kept.setdefault((input.shape, input.dtype), np.empty_like(input))
+    np.copyto(mine, gradient(grad_output, input, target, **o))
+    return mine.copy()
+KERNEL = types.SimpleNamespace(forward=forward, backward=backward)
+"""
+
+
+class Right:
+    """The reference's functions, and what the thread that called had for a tracer."""
+
+    def __init__(self) -> None:
+        self.tracers: list[Any] = []
+
+    def forward(self, input: Any, target: Any, **options: Any) -> Any:
+        self.tracers.append(sys.gettrace())
+        return multi_margin_loss(input, target, **options)
+
+    def backward(self, grad_output: Any, input: Any, target: Any, **options: Any) -> Any:
+        return multi_margin_loss_backward(grad_output, input, target, **options)
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_buffer_for_each_shape_is_found_every_time(
+    isolate: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared_buffer.py").write_text(SHARED, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        report = check("py:shared_buffer:KERNEL", "training", select="threads-by-steps", isolate=isolate)
+        assert report.counts["fail"] == report.planned == 2
+
+
+def test_a_right_implementation_passes_and_is_stepped_there_alone() -> None:
+    before, right = sys.gettrace(), Right()
+    assert check(right, "training", select="threads-by-steps").conformant
+    assert steps.__name__ in map(_home, right.tracers)
+    right.tracers.clear()
+    assert check(right, "training", ["float64"], select="threads-one-shape").conformant
+    assert steps.__name__ not in map(_home, right.tracers)
+    assert sys.gettrace() is before
+
+
+def _home(tracer: Any) -> str:
+    return getattr(tracer, "__module__", "")
+
+
+def test_after_so_many_steps_a_thread_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "MOST", 10)
+    before = sys.gettrace()
+    with steps.Turns(1).taken():
+        assert [_sum(100) for _ in range(3)] == [4950] * 3
+        assert sys.gettrace() is None
+    assert sys.gettrace() is before
+
+
+def test_a_lock_of_the_implementation_ends_the_turns_and_not_the_calls() -> None:
+    lock, turns, order = threading.Lock(), steps.Turns(2), []
+
+    def work(name: str) -> None:
+        with turns.taken():
+            order.append(_locked(lock, name))
+
+    both = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(timeout=60)
+    assert sorted(order) == ["a", "b"]
+
+
+def _locked(lock: Any, name: str) -> str:
+    with lock:
+        return name if _sum(50) else ""
+
+
+def _sum(count: int) -> int:
+    total = 0
+    for k in range(count):
+        total += k
+    return total
