@@ -121,6 +121,15 @@ def _overflowing_sum(fmt: Format, p: int, reduction: str, weighted: bool) -> lis
     return [_case(fmt, x, [0], p, reduction, [0.5, 1.0, 1.0, 1.0] if weighted else None, 0.0)]
 
 
+def _steepest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Slopes, of one class or of two, that add up to most of the largest number: twice as much overflows."""
+    if p == 1 or weighted:
+        return []
+    large = float(fmt.largest)
+    rows = ([0.0, 0.35 * large, -1.0, -1.0], [0.0, 0.18 * large, 0.18 * large, -1.0])
+    return [_case(fmt, [x], [0], p, reduction, None, 0.0) for x in rows]
+
+
 def _far_apart(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     """Weights so far apart that neither is there any more beside the other, each of a row of its own."""
     size = float(fmt.largest) ** 0.6
@@ -196,6 +205,7 @@ EDGES = {
     "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
     "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
     "overflowing-sum": Edge(("SPECIAL-6", "SPECIAL-6"), _overflowing_sum),
+    "steepest-slopes": Edge(("SPECIAL-6", "SPECIAL-6"), _steepest),
     "weights-far-apart": Edge(("WEIGHT-5", "GRADIENT-7"), _far_apart),
     "smallest-gradient": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest, flushed=True),
     "smallest-of-five": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest_of_five, flushed=True),
