@@ -84,6 +84,7 @@ def test_every_edge_has_calls_with_a_legal_result(name: str, dtype: str) -> None
         assert not cases  # halves have too few subnormals
         return
     powers = (1,) if name in ("smallest-of-five", "subnormal-margin") else (1, 2)  # squares of subnormals are 0
+    powers = (2,) if name == "steepest-slopes" else powers  # for p = 1 a slope is 1
     assert len({case.id for case in cases}) == len(cases) >= 6
     assert {(case.p, case.reduction) for case in cases} >= {(p, r) for p in powers for r in ("none", "sum")}
     for case in cases:
