@@ -346,27 +346,6 @@ def test_rejection(name: str, device: str) -> None:
         multi_margin_loss(**placed)
 
 
-@pytest.mark.parametrize("rows", [3, 4096], ids=["as ATen", "by kernels"])
-def test_a_weight_that_asks_for_a_gradient_is_taken_where_there_is_none(rows: int) -> None:
-    x, y = grid(rows, 8, torch.float32)
-    weight = torch.full((8,), 2.0, requires_grad=True)
-    with torch.no_grad():
-        assert_exactly(multi_margin_loss(x, y, weight=weight), 2 * multi_margin_loss(x, y))
-
-
-@pytest.mark.parametrize("change", ["buffer", "parameter", "plain"])
-def test_the_module_sees_its_weight_however_it_is_replaced(change: str) -> None:
-    x, y = grid(3, 4, torch.float32)
-    module = MultiMarginLoss(weight=torch.ones(4))
-    if change == "buffer":
-        module.weight = torch.full((4,), 2.0)
-    else:
-        del module.weight
-        twice = torch.full((4,), 2.0)
-        module.weight = torch.nn.Parameter(twice, requires_grad=False) if change == "parameter" else twice
-    assert_exactly(module(x, y), 2 * multi_margin_loss(x, y))
-
-
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_graphs_have_operators_and_look_at_the_targets_of_each_call() -> None:
     torch.compiler.reset()

@@ -6,6 +6,7 @@ mostly read again in time.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import deque
@@ -17,7 +18,7 @@ from typing import Any
 
 MOST = 4000  # operations of a thread; after them it runs on: what compiles something first would take minutes
 PATIENCE_S = 0.1  # for a turn: who has it may wait for a lock that another one holds, and then all run on
-OWN = str(Path(__file__).resolve().parents[1])  # the suite's own code is left alone
+OWN = str(Path(__file__).resolve().parents[1]) + os.sep  # the suite's own code is left alone
 
 
 class Turns:
