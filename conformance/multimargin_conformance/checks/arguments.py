@@ -1,7 +1,7 @@
 """REJECT-1 and REJECT-2 with values that no golden vector can hold: other types, NaN, infinities.
 
-Only what the clauses' sentences say is asked for. True and 1.0 are 1 (DTYPE-4 leaves them open) and are not passed;
-neither are the numbers 0 to 2 as reductions, which name the three in PyTorch's own enumeration.
+Only what the clauses' sentences say is asked for. True and 1.0 are 1 (DTYPE-4 leaves them open) and are not passed.
+Other names of what is valid, such as PyTorch's numbers of the reductions, may be rejected or mean just that.
 """
 
 from __future__ import annotations
@@ -64,8 +64,26 @@ REDUCTION = (
     "s",
     "m",
     "no",
+    "add",
+    "total",
+    "max",
+    "min",
+    "prod",
+    "median",
+    "batch_mean",
+    "mean_batch",
+    "weighted_mean",
+    "none_",
+    "Sum",
 )
-TEXTS = {"1": 1, "2": 2}  # text is no number: rejected, or taken for the number that it names
+OTHER_NAMES: tuple[tuple[str, Any, Any], ...] = (  # an argument, its value, and what is meant where it is accepted
+    ("p", "1", 1),
+    ("p", "2", 2),
+    ("reduction", 0, "none"),
+    ("reduction", 1, "mean"),
+    ("reduction", 2, "sum"),
+    ("reduction", "elementwise_mean", "mean"),
+)
 CLAUSES = {"REJECT-1": ["p of other types"], "REJECT-2": ["reductions of other types"]}
 
 
@@ -78,9 +96,9 @@ def items(scope: Scope) -> Iterator[Item]:
             yield _rejecting(scope, "REJECT-1", dtype, "p", p)
         for reduction in REDUCTION:
             yield _rejecting(scope, "REJECT-2", dtype, "reduction", reduction)
-        for text, number in TEXTS.items():
-            if number in scope.capabilities.p:
-                yield _text(scope, dtype, text, number)
+        for argument, value, meant in OTHER_NAMES:
+            if meant in (scope.capabilities.p if argument == "p" else scope.capabilities.reductions):
+                yield _other_name(scope, dtype, argument, value, meant)
 
 
 def calls(scope: Scope, dtype: str) -> list[Case]:
@@ -125,22 +143,25 @@ def _id(clause: str, dtype: str, argument: str, value: Any) -> str:
     return f"{clause}/{dtype}/arguments-{argument}={re.sub(r'[^A-Za-z0-9.+-]', '_', repr(value))}"
 
 
-def _text(scope: Scope, dtype: str, text: str, number: int) -> Item:
-    """A string that names a valid p: an error, or that p's result."""
+def _other_name(scope: Scope, dtype: str, argument: str, value: Any, meant: Any) -> Item:
+    """Another name of a valid value: an error, or the result of what it names."""
+    clause = "REJECT-1" if argument == "p" else "REJECT-2"
+    asked: dict[str, Any] = {argument: value}
+    usual: dict[str, Any] = {argument: meant}
 
     def run(session: Session) -> Result:
-        session.needs("types")
+        if argument == "p" or not _has_usual_type(argument, value):
+            session.needs("types")
         for case in calls(scope, dtype):
-            if not case.target.size:
+            named = replace(case, **usual)
+            if not case.target.size or scope.capabilities.leaves_out(named):
                 continue  # what an empty batch gives has clauses of its own
-            asked: Any = text
-            observation = session.forward(replace(case, p=asked))
+            observation = session.forward(replace(case, **asked))
             if isinstance(observation.outcome, Raised) and not observation.changed:
                 continue
-            expected = legal_values(replace(case, p=number)).loss
-            why = f"p={text!r}: an error, or the result for p = {number}"
-            if finding := judge("loss", observation, expected, why):
-                return result_of(finding)
+            why = f"an error, or the result for {argument}={meant!r}"
+            if finding := judge("loss", observation, legal_values(named).loss, why):
+                return result_of(Finding(f"{argument}={value!r}: {finding.message}", finding.evidence))
         return PASS
 
-    return Item(_id("REJECT-1", dtype, "p", text), "REJECT-1", dtype, "loss", run)
+    return Item(_id(clause, dtype, argument, value), clause, dtype, "loss", run)

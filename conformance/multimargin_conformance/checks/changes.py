@@ -30,6 +30,7 @@ TINY = {"float32": -75, "float64": -540}  # powers of two with which a hinge is 
 HUGE = {"float32": 66, "float64": 514}
 STEP = 0.25  # of logits that differ by few steps
 DIFFERENT = 8  # such logits
+NAN = frozenset({"nan"})
 
 
 @dataclass(frozen=True)
@@ -250,17 +251,37 @@ def _infinite_slopes(case: Case, w: float) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def not_a_number(case: Case, part: str) -> Expected | None:
-    """Put NaN at a class of the last row: its terms are dropped, or the row is NaN; other rows are what they are."""
-    expected = _replaced(case, part, "another, last row", np.nan, -FAR)
+    """Put NaN at a class of the last row: its terms are dropped, or the row is NaN; other rows are what they are.
+
+    In the gradient its own element and the target's are concerned, and for p = 1 the NaN may be taken as active.
+    """
+    expected = dropped_nan(case, part)
     if expected is None:
         return None
     values, size = expected.values, expected.values.lo.size
     if part == "loss":
         return replace(expected, values=replace(values, also={size - 1: frozenset({"nan"})}))
-    lo, hi, classes = values.lo.copy(), values.hi.copy(), case.input.shape[-1]
-    lo[-classes:], hi[-classes:] = -np.inf, np.inf  # the row's own gradient has vectors of its own
-    also = {k: frozenset({"nan"}) for k in range(size - classes, size)}
-    return replace(expected, values=replace(values, lo=lo, hi=hi, also=also))
+    own, target = nan_places(case)
+    lo, hi = values.lo.copy(), values.hi.copy()
+    if case.p == 1 and (counted := counted_nan(case, part)):
+        lo, hi = np.minimum(lo, counted.values.lo), np.maximum(hi, counted.values.hi)
+    return replace(expected, values=replace(values, lo=lo, hi=hi, also=dict.fromkeys((own, target), NAN)))
+
+
+def dropped_nan(case: Case, part: str) -> Expected | None:
+    """Put NaN at a class of the last row, and take it as inactive."""
+    return _replaced(case, part, "another, last row", np.nan, -FAR)
+
+
+def counted_nan(case: Case, part: str) -> Expected | None:
+    """Put NaN at a class of the last row, and take it as active: for the gradient with p = 1, that of z alone."""
+    return _replaced(case, part, "another, last row", np.nan, FAR)
+
+
+def nan_places(case: Case) -> tuple[int, int]:
+    """Return where the gradient of that NaN is, and that of its row's target, flat."""
+    first = case.input.size - case.input.shape[-1]
+    return first + int(_others(case)[0][-1]), first + int(np.atleast_1d(case.target)[-1])
 
 
 def endless_margin(margin: float) -> Callable[[Case, str], Expected | None]:

@@ -19,7 +19,7 @@ from multimargin_conformance.checks import changes, layouts
 from multimargin_conformance.checks.changes import Expected
 from multimargin_conformance.checks.contexts import turned, valid
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.judge import Finding, judge
+from multimargin_conformance.judge import Finding, judge, subscript
 from multimargin_conformance.outcome import Observation, Raised, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
@@ -184,6 +184,29 @@ def _held(session: Session, expected: Expected, made: Made) -> Finding | None:
     return None
 
 
+def _following(session: Session, expected: Expected, made: Made) -> Finding | None:
+    """In the gradient, the target's element follows from the NaN's own: NaN, 0, or for p = 1 an active element's."""
+    case, part = expected.case, made.part
+    observation = session.function(part)(case)
+    finding = judge(part, observation, expected.values, made.name)
+    if finding or part == "loss" or not isinstance(observation.outcome, Returned):
+        return finding
+    own, target = changes.nan_places(case)
+    got = observation.outcome.value.astype(np.float64).reshape(-1)
+    place = f"{part}{subscript(own, case.input.shape)}"
+    if np.isnan(got[[own, target]]).all():
+        return None
+    if np.isnan(got[own]):
+        at = f"{part}{subscript(target, case.input.shape)}"
+        should = f"NaN, as {place} is: it is minus the sum of the row's others"
+        return Finding(f"{at} = {got[target]:g}, but should be {should}", {"part": part, "index": target})
+    meant = (changes.counted_nan if got[own] else changes.dropped_nan)(case, part)
+    if meant is None:
+        return None
+    values = replace(meant.values, also={target: changes.NAN})
+    return judge(part, observation, values, f"{made.name}: {place} is {got[own]:g}")
+
+
 def _is_written(session: Session, seen: Observation) -> bool:
     """Whether a result holds what its owner wrote: one that is read-only, or was lost, does not."""
     outcome = session.caller.now(seen).outcome
@@ -220,11 +243,13 @@ EFFECTS = {
 }
 TESTS: dict[str, Callable[[], Test]] = {
     "held": lambda: _held,
+    "nan": lambda: _following,
     "empty-mean": _repeated,
     "infinite-margin": lambda: _unless_rejected,
     "minus-infinite-margin": lambda: _unless_rejected,
 }
-STAYING = {*TESTS, *(name for name in EFFECTS if name.startswith(("empty", "single")))}  # of one class, or no rows
+# Not placed elsewhere: those of one class, or of no rows, too.
+STAYING = {*TESTS, *(name for name in EFFECTS if name.startswith(("empty", "single")))} - {"nan"}
 CLAUSES: dict[str, list[str]] = {}
 for _name, _effect in EFFECTS.items():
     for _clause in dict.fromkeys(filter(None, _effect.clauses)):

@@ -24,7 +24,8 @@ CLAUSES = (
         "MUST",
         "core",
         "A reduction other than 'none', 'mean' and 'sum' MUST be rejected with an error; the numbers 0, 1 and 2, which "
-        "name the three in PyTorch's enumeration, MAY be accepted.",
+        "name the three in PyTorch's enumeration, and 'elementwise_mean', its old name of 'mean', MAY be accepted as "
+        "what they name.",
         """
         >>> loss([[0, 1]], [0], reduction="average")
         rejected: reduction='average', but should be 'none', 'mean' or 'sum'

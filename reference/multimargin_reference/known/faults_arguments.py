@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from multimargin_reference.known.catalogue import Fault, before
-from multimargin_reference.known.faults_validation import p_as, reduction_as
+from multimargin_reference.known.faults_validation import named, p_as, reduction_as
 from multimargin_reference.validation import REDUCTIONS
 
 
@@ -72,6 +72,24 @@ FAULTS: tuple[Fault, ...] = (
         "A number is taken for the reduction at that place, modulo 3.",
         "REJECT-2",
         from_other_type(lambda reduction: REDUCTIONS[reduction % 3] if isinstance(reduction, int) else None),
+    ),
+    before(
+        "reduction-number-in-another-order",
+        "The numbers 0, 1 and 2 name 'mean', 'sum' and 'none'.",
+        "REJECT-2",
+        from_other_type({0: "mean", 1: "sum", 2: "none"}.get),
+    ),
+    before(
+        "reduction-old-name-means-sum",
+        "'elementwise_mean', the old name of 'mean', is added up.",
+        "REJECT-2",
+        named(elementwise_mean="sum"),
+    ),
+    before(
+        "reduction-synonyms-accepted",
+        "'add' and 'total' act as 'sum', 'max' and 'prod' as 'none'.",
+        "REJECT-2",
+        named(add="sum", total="sum", max="none", prod="none"),
     ),
     before(
         "reduction-by-prefix",

@@ -31,6 +31,23 @@ def propagated(z: Array, k: Work) -> Any:
     return np.maximum(z, k.number(0))
 
 
+def target_without_nan(d: Array, k: Work) -> Array:
+    """Add up the row without what a logit's NaN has made NaN."""
+    d[k.row, k.y] = -np.where(np.isnan(k.x) & np.isnan(d), k.number(0), d).sum(axis=1)
+    return d
+
+
+def target_with_dropped(d: Array, k: Work) -> Array:
+    """Add up the row, and drop a NaN's element only then."""
+    d = MODEL.target_gradient(d, k)
+    return np.where(np.isnan(k.x) & ~k.own, k.number(0), d)
+
+
+def active_or_nan(z: Array, k: Work) -> Array:
+    """Test for z <= 0, which a NaN fails."""
+    return ~(z <= 0) & ~k.own
+
+
 def with_numbers(**numbers: float) -> Any:
     """Make a difference step in which nan_to_num has replaced what is not finite; the default is the largest finite."""
     keywords: dict[str, Any] = {"nan": np.nan} | numbers
@@ -201,6 +218,20 @@ NANS = (
         "A NaN in one row makes every row of reduction = none NaN.",
         "SPECIAL-7",
         nan_if(input_has_nan),
+    ),
+    fault(
+        "nan-lost-at-target",
+        "A NaN reaches its own element of the gradient for p = 2, and the target's is the sum without it.",
+        "SPECIAL-7",
+        active=active_or_nan,
+        target_gradient=target_without_nan,
+    ),
+    fault(
+        "nan-counted-at-target",
+        "For p = 1 a NaN counts as active in the target's element of the gradient, and its own is 0.",
+        "SPECIAL-7",
+        active=active_or_nan,
+        target_gradient=target_with_dropped,
     ),
     before(
         "nan-rejected", "NaN logits are rejected.", "SPECIAL-7", reject_where(lambda x: np.isnan(x.astype(np.float64)))

@@ -12,7 +12,7 @@ from multimargin_reference.known import sums
 from multimargin_reference.known import variant_steps as step
 from multimargin_reference.known.catalogue import Variant, variant
 from multimargin_reference.known.model import MODEL, Custom, Request
-from multimargin_reference.validation import as_float_array
+from multimargin_reference.validation import REDUCTIONS, as_float_array
 
 REJECTIONS = (ValueError, TypeError, IndexError)
 
@@ -65,6 +65,11 @@ def spread_layout(value: Any) -> Any:
 def read_only(value: Any) -> Any:
     value.flags.writeable = False
     return value
+
+
+def other_names(r: Request) -> Request:
+    names = dict(enumerate(REDUCTIONS)) | {"elementwise_mean": "mean"}
+    return replace(r, reduction=names.get(r.reduction, r.reduction))
 
 
 def weight_converted(r: Request) -> Request:
@@ -305,6 +310,11 @@ REJECTING = (
         "unbatched-target-of-one-accepted",
         "A target of shape (1,) is accepted for an unbatched input.",
         lambda: Custom("unbatched-target-of-one-accepted", one_target),
+    ),
+    asked(
+        "other-names-of-reductions-accepted",
+        "The numbers 0 to 2 name the reductions, and 'elementwise_mean' is 'mean' (PyTorch).",
+        other_names,
     ),
     asked("narrower-targets-accepted", "Integer targets of 32, 16 and 8 bits are accepted.", narrower_targets),
 )
