@@ -121,9 +121,15 @@ def _asked(session: Session, call: Call) -> Observation:
 
 
 def _undeclared_half(subject: Subject, call: Call, observation: Observation) -> bool:
-    """Whether a half dtype is refused by a backend that declares nothing: the profile `half` alone asks for it."""
-    everything = subject.capabilities.dtypes == ALL_DTYPES
-    return everything and call.case.dtype in HALVES and isinstance(observation.outcome, Raised)
+    """Whether one that declares nothing refuses a half dtype, or widens it: the profile `half` alone asks for it."""
+    if subject.capabilities.dtypes != ALL_DTYPES or call.case.dtype not in HALVES:
+        return False
+    match observation.outcome:
+        case Raised():
+            return True
+        case Returned(value=value):
+            return value.dtype in (np.float32, np.float64)
+    return False
 
 
 def _wrong_form(call: Call, observation: Observation) -> str:

@@ -1,4 +1,4 @@
-"""`multimargin explain`: every vector, calls from files and reports, clauses and groups, and the table of clauses."""
+"""`multimargin explain`: every vector, and calls from files and reports."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from click.testing import CliRunner, Result
 
 from multimargin_conformance import UnknownCase, check
 from multimargin_conformance.cases import find_case, find_vector
-from multimargin_conformance.checks import clauses_checked
 from multimargin_conformance.cli import main
 from multimargin_reference import Case, multi_margin_loss, oracle
-from multimargin_reference.clauses import CLAUSES, GROUPS
+from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.expectation import Choice, Rejection, Values, flattened
 from multimargin_reference.explain import explain
 from multimargin_reference.formats import DTYPES
-from multimargin_reference.known import FAULTS
 from multimargin_reference.number_text import exact_text
 from multimargin_reference.rejection import meaning, rejecting_clause
 from multimargin_reports import write
@@ -346,63 +344,3 @@ def test_hostile_names_do_not_reach_the_terminal(run: Run, tmp_path: Path) -> No
     assert all(c.isprintable() or c == "\n" for c in result.stdout)
     assert not any(line.startswith("loss, exactly") for line in result.stdout.splitlines())
     assert "MUST BE REJECTED: REJECT-2" in result.stdout
-
-
-@pytest.mark.parametrize("clause", CLAUSES.values(), ids=CLAUSES)
-def test_every_clause_is_explained(clause: Any, run: Run) -> None:
-    result = run("explain", clause.id.lower())
-    assert result.exit_code == 0
-    text = " ".join(result.stdout.split())
-    for words in (clause.label, f"level {clause.level}, profile {clause.profile}", clause.source, clause.sentence):
-        assert " ".join(words.split()) in text
-    assert " ".join(clause.example.split()) in text
-    named = [fault for fault in FAULTS if clause.id in fault.clauses]
-    assert f"Known faults that it must catch: {len(named)}" in text or not named
-    assert all(f"{fault.name}: {fault.sentence}" in text for fault in named[:3])
-    vectors = sum(clause.id in (*v.clauses, *v.gradient_clauses) for v in load())
-    assert f"Checked by {vectors} vectors" in text or not vectors
-    assert (f"--clause {clause.id}" in text) is (clause.id in clauses_checked())
-
-
-@pytest.mark.parametrize("clause", [c for c in CLAUSES if c in clauses_checked()][::9])
-def test_the_command_that_a_clause_names_runs_it_alone(clause: str, run: Run) -> None:
-    line = next(line for line in run("explain", clause).stdout.splitlines() if line.startswith("To check it alone"))
-    backend = "torch-reference" if clause.startswith("CLASS") else "reference"
-    if backend != "reference":
-        pytest.importorskip("torch", reason="PyTorch is not installed")
-    words = line.partition("multimargin ")[2].replace("BACKEND", backend).split()
-    result = run(*words)
-    assert result.exit_code == 0
-    assert f"only checks '{clause}'" in result.stdout
-
-
-@pytest.mark.parametrize("group", GROUPS)
-def test_every_group_is_explained(group: str, run: Run) -> None:
-    result = run("explain", group)
-    text = " ".join(result.stdout.split())
-    assert result.exit_code == 0
-    assert all(" ".join(c.sentence.split()) in text for c in CLAUSES.values() if c.group == group)
-    assert not any(c.label in text for c in CLAUSES.values() if c.group != group)
-
-
-@pytest.mark.parametrize("name", ["VALUE-99", "NOTHING-1", "value-0"])
-def test_clauses_that_are_not_there_are_usage_errors(run: Run, name: str) -> None:
-    assert "multimargin clauses" in error(run("explain", name))
-
-
-@pytest.mark.parametrize("group", GROUPS)
-def test_the_table_of_a_group(run: Run, group: str) -> None:
-    result = run("clauses", "--group", group.lower())
-    assert result.exit_code == 0
-    rows = [re.split(r" {2,}", line) for line in result.stdout.splitlines()[2:]]
-    members = [clause for clause in CLAUSES.values() if clause.group == group]
-    assert [row[:3] for row in rows] == [[c.label, c.level, c.profile] for c in members]
-    for clause, row in zip(members, rows, strict=True):
-        vectors = sum(clause.id in (*v.clauses, *v.gradient_clauses) for v in load())
-        others = len([text for text in clauses_checked().get(clause.id, []) if not text.startswith("vector ")])
-        faults = sum(clause.id in fault.clauses for fault in FAULTS)
-        assert [int(cell) for cell in row[3:]] == [vectors, others, faults]
-
-
-def test_an_unknown_group_is_a_usage_error(run: Run) -> None:
-    assert ", ".join(GROUPS) in error(run("clauses", "--group", "NOTHING"))

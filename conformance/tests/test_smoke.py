@@ -212,15 +212,18 @@ def test_a_bare_function_needs_no_backward() -> None:
     assert "no backward" in sanity.tried
 
 
-def test_halves_may_be_refused_by_a_backend_that_declares_nothing() -> None:
+def test_halves_may_be_refused_or_widened_by_a_backend_that_declares_nothing() -> None:
     def half(x: Any, _: Any) -> bool:
         return bool(x.dtype.itemsize == 2)
 
     assert judged(Kernel(refuse, half)).broken == ""
+    assert judged(Kernel(lambda result, *_: np.float32(result), half)).broken == ""
+    assert judged(Kernel(lambda result, *_: result.astype(np.int32), half)).broken
     assert judged(Kernel(lambda *_: None, half)).broken
-    declared = Kernel(refuse, half)
-    declared.capabilities = Capabilities(dtypes=("float16", "float32"))  # type: ignore[attr-defined]
-    assert judged(declared).broken
+    for act in (refuse, lambda result, *_: np.float32(result)):
+        declared = Kernel(act, half)
+        declared.capabilities = Capabilities(dtypes=("float16", "float32"))  # type: ignore[attr-defined]
+        assert judged(declared).broken
 
 
 def test_a_loss_of_one_element_in_place_of_a_scalar_is_the_losss_matter() -> None:

@@ -62,7 +62,7 @@ def render(found: Comparison) -> str:
         some = [change for change in ordered if change.kind == kind]
         lines += ["", f"{kind}:", *(f"  {line}" for change in some for line in change.text.splitlines())]
     worse = len(found.regressions)
-    lines += ["", f"REGRESSION: {worse} changes for the worse" if worse else "no regression"]
+    lines += ["", f"REGRESSION: {worse} change{'s' * (worse > 1)} for the worse" if worse else "no regression"]
     return "\n".join(lines)
 
 

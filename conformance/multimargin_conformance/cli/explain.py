@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,10 +23,24 @@ def explain(name: str) -> None:
 
     CASE: a vector's id or the start of it, a JSON file with a call, or REPORT#id. Every term, sum and division of the
     loss and its gradient is written out, exact and rounded. CLAUSE: a clause such as GRADIENT-4, or a group: GRADIENT.
+    The id of a check, as a report has it, is the case of its vector; where it makes calls of its own, its clause.
     """
     from multimargin_reports.content import printable
 
-    click.echo(printable(_clause(name) or _case(name)))
+    click.echo(printable(_clause(name) or _check(name) or _case(name)))
+
+
+def _check(name: str) -> str:
+    """Return what there is about a check by its id, CLAUSE/dtype/case/part, "" for other names."""
+    clause, *rest = name.split("/")
+    if not CLAUSE.fullmatch(clause) or len(rest) < 2 or Path(name).exists():
+        return ""
+    from multimargin_vectors import by_id
+
+    if rest[1] in by_id():
+        return _case(rest[1])
+    where = f"multimargin explain REPORT#{name} writes its smallest failing call out, where it failed"
+    return f"{_clause(clause)}\n\n{name} makes calls of its own: {where}."
 
 
 def _clause(name: str) -> str:
