@@ -26,6 +26,7 @@ INACTIVE_FROM = 81920
 NUMPY_INTERFACE = 2.0
 NUMPY_ALONE = 2.5
 WIDE = 1000  # classes
+SHAPE = ("rows", "classes", "options")
 DROP_IN = 1.0  # the drop-in through `.backward()`, at every shape
 DROP_IN_AT, DROP_IN_RATIOS = (4096, 1000), (9.0, 16.0)
 READ_SHARE, READ_SHARE_AT = 0.7, {(256, 32000): 0.9}
@@ -258,7 +259,23 @@ def _drop_in(data: Line) -> Iterator[Goal]:
         " / ".join(f"{ask:g}" for ask in DROP_IN_RATIOS),
         " / ".join("-" if value is None else f"{value:.1f}" for value in least),
         all(v >= ask for v, ask in zip(values, DROP_IN_RATIOS, strict=True)) if len(values) == len(least) else None,
+        reason=_engine_share(data, there),
     )
+
+
+def _engine_share(data: Line, modules: Iterable[Line]) -> str:
+    """Say how much of the module's time, where its ratio is smallest, the engine's own call for both parts takes."""
+    slowest = {line["threads"]: line for line in sorted(modules, key=_ratio, reverse=True)}
+    of_both = {"contender": NUMBA, "what": FUSED, "data": RANDOM, "dtype": "float32", "interface": "own arrays"}
+    shares = [
+        median(engine["seconds"]) / median(slowest[threads]["seconds"])
+        for threads in sorted(slowest)
+        for engine in selected(
+            data, "timings", **of_both, **{name: slowest[threads][name] for name in ("threads", *SHAPE)}
+        )
+    ]
+    text = " / ".join(f"{share:.0%}" for share in shares)
+    return f"the engine's own call of such arrays, without autograd, takes {text} of its time" if text else ""
 
 
 FINDERS = (_inactive, _interfaces, _floor, _ahead, _drop_in, _accuracy, _memory)
