@@ -65,8 +65,8 @@ def check(
 ) -> None:
     """Check BACKEND clause by clause.
 
-    BACKEND is a shipped name (multimargin backends), py:module:attr, torch:module:attr, jax:module:attr or
-    cmd:./adapter (PROTOCOL.md).
+    BACKEND is a shipped name (multimargin backends), py:, torch: or jax:module:attr, where a file's path will do for
+    the module (py:kernels/mine.py:Kernel), array-api:MODULE, or cmd:./adapter (PROTOCOL.md).
     """
     writers(formats)  # a format that is not there is said before the run, not after it
     old = opened(baseline) if baseline is not None else None

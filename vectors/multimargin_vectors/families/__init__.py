@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from multimargin_vectors.draft import Draft
-from multimargin_vectors.families import covering, gradient, large, rejection, rounded, shape, special, value, weight
+from multimargin_vectors.families import (
+    covering,
+    extremes,
+    gradient,
+    large,
+    rejection,
+    rounded,
+    shape,
+    special,
+    value,
+    weight,
+)
 
-MODULES = (value, weight, shape, gradient, special, rejection, covering, rounded, large)
+MODULES = (value, weight, shape, gradient, special, extremes, rejection, covering, rounded, large)
 
 
 def drafts() -> Iterator[Draft]:
