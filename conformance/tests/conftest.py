@@ -7,9 +7,26 @@ process with a new one, or is about the engine that users have, asks for `usual_
 
 from __future__ import annotations
 
-import pytest
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner, Result
+
+from multimargin_conformance.cli import main
+from multimargin_conformance.expectations import Entry
+from multimargin_conformance.expectations_update import Update, to_toml
 from multimargin_reference.engine import VARIABLE, engine
+
+KERNELS = """
+from multimargin_reference import multi_margin_loss
+version = "2.13.0+cpu"
+def right(input, target, **options):
+    return multi_margin_loss(input, target, **options)
+def wrong(input, target, **options):
+    return multi_margin_loss(input, target, **options) + (input.shape[-1] == 1)
+"""
 
 engine()  # chosen now, once for this process
 
@@ -23,3 +40,33 @@ def _numpy_in_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 def usual_engine(_numpy_in_new_processes: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """New processes have the engine that this one has."""
     monkeypatch.delenv(VARIABLE)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file of expected failures with these tables."""
+
+    def written(*tables: dict[str, str], name: str = "e.toml") -> Path:
+        path = tmp_path / name
+        who = {
+            "owner": "Ann",
+            "link": "https://example.org/1",
+            "reason": "a known fault",
+            "number": 1,
+            "file": "e.toml",
+        }
+        entries = tuple(Entry(**{**who, **table}) for table in tables)  # type: ignore[arg-type]
+        path.write_text(to_toml(Update(entries, (), (), ())), encoding="utf-8")
+        return path
+
+    return written
+
+
+@pytest.fixture
+def run_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run the command where there are py:expkernels:right and :wrong (VALUE-7)."""
+    (tmp_path / "expkernels.py").write_text(KERNELS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "expkernels", raising=False)
+    return lambda *words: CliRunner().invoke(main, [str(word) for word in words])

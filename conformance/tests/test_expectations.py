@@ -1,4 +1,4 @@
-"""Expected failures: what a file may say, what it excuses, when an entry is stale, and how a file is written."""
+"""Expected failures: what a file may say, what it excuses, and when an entry is stale."""
 
 from __future__ import annotations
 
@@ -10,29 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from hypothesis import given
-from hypothesis import strategies as st
+from click.testing import Result
 
-from multimargin_conformance import Capabilities, check
+from multimargin_conformance import check
 from multimargin_conformance.checks.item import Item
-from multimargin_conformance.cli import main
 from multimargin_conformance.expectations import Entry, ExpectationsError, in_force, load, part_of
-from multimargin_conformance.expectations_update import Update, to_toml, update
 from multimargin_conformance.runner import everything
 from multimargin_conformance.session import PASS
 from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
-from multimargin_reports import Failure, Report, Verdict, read, write
+from multimargin_reports import Verdict, read, write
 
 WHO = {"owner": "Ann", "link": "https://example.org/1", "reason": "a known fault"}
-KERNELS = """
-from multimargin_reference import multi_margin_loss
-version = "2.13.0+cpu"
-def right(input, target, **options):
-    return multi_margin_loss(input, target, **options)
-def wrong(input, target, **options):
-    return multi_margin_loss(input, target, **options) + (input.shape[-1] == 1)
-"""
 
 
 class Right:
@@ -66,18 +54,6 @@ class WrongShape(Right):
 
 def entry(**given: str) -> Entry:
     return Entry(**{**WHO, "number": 1, "file": "e.toml", **given})  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Callable[..., Path]:
-    """Write a file of expected failures with these tables."""
-
-    def written(*tables: dict[str, str], name: str = "e.toml") -> Path:
-        path = tmp_path / name
-        path.write_text(to_toml(Update(tuple(entry(**table) for table in tables), (), (), ())), encoding="utf-8")
-        return path
-
-    return written
 
 
 def lines(**given: object) -> str:
@@ -310,21 +286,12 @@ def test_known_failures_and_stale_entries_are_in_the_report_file(file: Callable[
 # The command line
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    (tmp_path / "expkernels.py").write_text(KERNELS, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(__import__("sys").modules, "expkernels", raising=False)
-    return lambda *words: CliRunner().invoke(main, [str(word) for word in words])
+def checked(run_kernels: Callable[..., Result], backend: str, path: Path, *more: object) -> Result:
+    return run_kernels("check", f"py:expkernels:{backend}", "--clause", "VALUE-7", "--expected-failures", path, *more)
 
 
-def checked(run: Callable[..., Result], backend: str, path: Path, *more: object) -> Result:
-    return run("check", f"py:expkernels:{backend}", "--clause", "VALUE-7", "--expected-failures", path, *more)
-
-
-def test_as_expected_is_0(run: Callable[..., Result], file: Callable[..., Path]) -> None:
-    result = checked(run, "wrong", file({"clause": "VALUE-7"}))
+def test_as_expected_is_0(run_kernels: Callable[..., Result], file: Callable[..., Path]) -> None:
+    result = checked(run_kernels, "wrong", file({"clause": "VALUE-7"}))
     assert result.exit_code == 0
     last = result.stdout.splitlines()[-1]
     assert last.startswith("AS EXPECTED: ")
@@ -333,136 +300,17 @@ def test_as_expected_is_0(run: Callable[..., Result], file: Callable[..., Path])
     assert "checks: a known fault (Ann, https://example.org/1)" in result.stdout
 
 
-def test_a_stale_entry_is_1(run: Callable[..., Result], file: Callable[..., Path]) -> None:
-    result = checked(run, "right", file({"clause": "VALUE-7"}))
+def test_a_stale_entry_is_1(run_kernels: Callable[..., Result], file: Callable[..., Path]) -> None:
+    result = checked(run_kernels, "right", file({"clause": "VALUE-7"}))
     assert result.exit_code == 1
     assert "STALE expected failure: e.toml entry 1 (clause 'VALUE-7'): all " in result.stdout
     assert result.stdout.splitlines()[-1].startswith("NOT AS EXPECTED, though conformant to core")
 
 
-def test_a_wrong_file_is_2(run: Callable[..., Result], tmp_path: Path) -> None:
-    result = checked(run, "right", tmp_path / "absent.toml")
+def test_a_wrong_file_is_2(run_kernels: Callable[..., Result], tmp_path: Path) -> None:
+    result = checked(run_kernels, "right", tmp_path / "absent.toml")
     assert result.exit_code == 2
     assert "absent.toml: No such file" in result.stderr
-
-
-def test_update_expectations_makes_the_run_as_expected(run: Callable[..., Result], tmp_path: Path) -> None:
-    path = tmp_path / "e.toml"
-    run("check", "py:expkernels:wrong", "--clause", "VALUE-7", "--output", tmp_path / "out")
-    report = tmp_path / "out" / "report.json"
-    printed = run("update-expectations", report)
-    assert (printed.exit_code, path.exists()) == (0, False)
-    words = ("--owner", "Ann", "--link", "https://example.org/1", "--reason", "one class")
-    written = run("update-expectations", report, "--output", path, *words)
-    assert (written.exit_code, written.stdout) == (0, f"wrote {path}: 0 entries kept, 1 added\n")
-    assert path.read_text(encoding="utf-8") == printed.stdout.replace('owner = "TODO"', 'owner = "Ann"').replace(
-        'link = "TODO"', 'link = "https://example.org/1"'
-    ).replace('reason = "TODO"', 'reason = "one class"')
-    assert checked(run, "wrong", path).exit_code == 0
-    again = run("update-expectations", report, "--output", path)
-    assert again.stdout == f"wrote {path}: 1 entries kept, 0 added\n"
-    assert load(path)[0].owner == "Ann"
-
-
-def test_placeholders_are_refused(run: Callable[..., Result], tmp_path: Path) -> None:
-    run("check", "py:expkernels:wrong", "--clause", "VALUE-7", "--output", tmp_path / "out")
-    run("update-expectations", tmp_path / "out" / "report.json", "--output", tmp_path / "e.toml")
-    result = checked(run, "wrong", tmp_path / "e.toml")
-    assert result.exit_code == 2
-    assert "e.toml entry 1: owner is still TODO: fill it in" in result.stderr
-
-
-def test_update_expectations_drops_what_is_stale(
-    run: Callable[..., Result], file: Callable[..., Path], tmp_path: Path
-) -> None:
-    path = file({"clause": "VALUE-7"}, {"clause": "VALUE-6"})
-    run("check", "py:expkernels:right", "--clause", "VALUE-7", "--output", tmp_path / "out")
-    result = run("update-expectations", tmp_path / "out" / "report.json", "--keep", path, "--output", tmp_path / "n")
-    assert result.stdout == f"wrote {tmp_path / 'n'}: 1 entries kept, 0 added\n"
-    assert result.stderr.startswith("left out: e.toml entry 1 (clause 'VALUE-7'): all ")
-    assert [e.clause for e in load(tmp_path / "n")] == ["VALUE-6"]  # which did not run
-
-
-@pytest.mark.parametrize(("words", "message"), [(("absent",), "REPORT absent"), (("expkernels.py",), "REPORT")])
-def test_update_expectations_of_no_report_is_2(
-    run: Callable[..., Result], words: tuple[str, ...], message: str
-) -> None:
-    result = run("update-expectations", *words)
-    assert result.exit_code == 2
-    assert message in result.stderr
-
-
-def test_update_expectations_of_an_incomplete_run_is_4(run: Callable[..., Result], tmp_path: Path) -> None:
-    write(replace(check(Wrong(), clause="VALUE-7"), complete=False), tmp_path / "report.json")
-    result = run("update-expectations", tmp_path / "report.json", "--output", tmp_path / "e.toml")
-    assert result.exit_code == 4
-    assert "not complete" in result.stderr
-    assert not (tmp_path / "e.toml").exists()
-
-
-# Writing from a report
-
-
-def made(*failed: str, level: str = "MUST", passed: tuple[str, ...] = ()) -> Report:
-    """Return a report with these verdicts, each CLAUSE/dtype/name/part."""
-    failure = Failure("loss = 1, but should be 0\n\x1b[2J", "call", "replay")
-    verdicts = [
-        Verdict(name, name.split("/")[0], "t", level, name.split("/")[1], status, failure=failure)
-        for status, names in (("fail", failed), ("pass", passed))
-        for name in names
-    ]
-    backend = {"name": "kernel", "version": "1.0", "device": "cpu"}
-    return Report(backend, "training", "training", len(verdicts), tuple(verdicts))
-
-
-def test_an_entry_is_no_wider_than_what_fails() -> None:
-    ids = [f"VALUE-7/{dtype}/x/{part}" for dtype in ("float32", "float64") for part in ("loss", "gradient")]
-    cases = {
-        tuple(ids): [{}],
-        tuple(ids[:2]): [{"dtype": "float32"}],
-        tuple(ids[::2]): [{"part": "loss"}],
-        (ids[0],): [{"dtype": "float32", "part": "loss"}],
-        (ids[0], ids[3]): [{}],
-    }
-    for failed, expected in cases.items():
-        result = update(made(*failed, passed=tuple(i for i in ids if i not in failed)), **WHO)
-        assert result.added == tuple(Entry(clause="VALUE-7", **WHO, **conditions) for conditions in expected)
-
-
-def test_what_a_new_entry_was_made_from_is_noted_on_one_line() -> None:
-    text = to_toml(update(made("VALUE-7/float32/x/loss", passed=("VALUE-7/float32/y/loss",))))
-    assert "# VALUE-7 t: 1 of 2 checks fail; the first: loss = 1, but should be 0\\n\\x1b[2J\n[[expected]]\n" in text
-
-
-def test_a_should_needs_no_entry() -> None:
-    assert update(made("CLASS-6/float32/x/loss", level="SHOULD")).added == ()
-
-
-def test_entries_for_another_version_are_kept_and_excuse_nothing() -> None:
-    old = (entry(clause="VALUE-7", version="<1"), entry(clause="VALUE-7", device="cuda", number=2))  # type: ignore[arg-type]
-    result = update(made("VALUE-7/float32/x/loss"), old)
-    assert result.kept == old
-    assert [e.clause for e in result.added] == ["VALUE-7"]
-
-
-def test_an_entry_that_matches_nothing_is_left_out() -> None:
-    result = update(made("VALUE-7/float32/x/loss"), [entry(clause="VALUE-77")])
-    assert result.kept == ()
-    assert len(result.dropped) == 1
-
-
-@pytest.mark.parametrize("narrowed", [{"only": ["p=1"]}, {"dtypes": ["float64"]}, {"select": "VALUE-7/float64"}])
-def test_a_narrowed_report_drops_nothing_that_it_left_out(narrowed: dict[str, Any]) -> None:
-    report = check(Right(), clause="VALUE-7", **narrowed)
-    assert update(report, [entry(clause="VALUE-7")]).kept == (entry(clause="VALUE-7"),)
-    assert update(check(Right(), clause="VALUE-7"), [entry(clause="VALUE-7")]).kept == ()
-
-
-def test_what_a_backend_does_not_declare_is_not_left_out_of_the_run() -> None:
-    class Limited(Right):
-        capabilities = Capabilities(p=(1,), dtypes=("float32",))
-
-    assert update(check(Limited(), clause="VALUE-7"), [entry(clause="VALUE-7")]).kept == ()
 
 
 @pytest.mark.parametrize(
@@ -474,11 +322,3 @@ def test_a_hostile_file_is_one_clear_error(text: str, message: str, tmp_path: Pa
     (tmp_path / "hostile.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ExpectationsError, match=message):
         load(tmp_path / "hostile.toml")
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip))
-def test_any_text_survives_the_file(text: str) -> None:
-    import tomllib
-
-    result = Update((entry(clause="VALUE-7", reason=text),), (), (), ())
-    assert tomllib.loads(to_toml(result))["expected"] == [{"clause": "VALUE-7", **WHO, "reason": text}]

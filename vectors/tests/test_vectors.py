@@ -8,7 +8,6 @@ import os
 from collections import Counter
 from fractions import Fraction
 from functools import cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,8 @@ from multimargin_reference.expectation import Choice, Enclosures, Rejection, Val
 from multimargin_reference.formats import DTYPES, FORMATS
 from multimargin_vectors import Vector, by_id, load, manifest
 from multimargin_vectors.codec import ARGUMENTS, call_from_json, call_to_json, vector_from_json, vector_to_json
-from multimargin_vectors.families.covering import FACTORS, pairwise
 from multimargin_vectors.flags import FLAGS
 from multimargin_vectors.model import TIERS, Outline
-from multimargin_vectors.splitmix import integers, words
 from multimargin_vectors.store import DATA, outlines
 
 FILES = sorted(manifest()["sha256"])
@@ -200,27 +197,6 @@ def test_decimals_and_bits_are_the_same_numbers(name: str) -> None:
                 assert same([float(v) for v in array["values"]], bits.astype(np.float64)), data["id"]
 
 
-def test_splitmix64_gives_the_published_words() -> None:
-    assert words(1234567, 5).tolist() == [
-        6457827717110365317,
-        3203168211198807973,
-        9817491932198370423,
-        4593380528125082431,
-        16408922859458223821,
-    ]
-
-
-def test_splitmix64_is_counter_based() -> None:
-    assert words(7, 100)[:13].tolist() == words(7, 13).tolist()
-    assert words(7, 0).tolist() == []
-    golden = 0x9E3779B97F4A7C15
-    assert words((7 + golden) % 2**64, 12).tolist() == words(7, 13)[1:].tolist()
-
-
-def test_recipe_integers_come_from_the_upper_half() -> None:
-    assert integers(1234567, 5, 1000).tolist() == [(w >> 32) % 1000 for w in words(1234567, 5).tolist()]
-
-
 def legal(e: Enclosures, index: int, value: float) -> bool:
     if e.lo[index] <= value <= e.hi[index]:
         return True
@@ -380,34 +356,6 @@ def test_a_nan_margin_may_drop_propagate_or_count_as_active() -> None:
             assert all(legal(gradient, index, value) == expected for value, expected in permitted.items())
             assert legal(gradient, index, np.nan)
             assert not legal(gradient, index, -active / 2 if not target else active)
-
-
-def uncovered(factors: dict[str, tuple[Any, ...]]) -> int:
-    rows = pairwise(factors)
-    seen = {(a, row[a], b, row[b]) for row in rows for a, b in combinations(factors, 2)}
-    wanted = {(a, i, b, j) for a, b in combinations(factors, 2) for i in factors[a] for j in factors[b]}
-    assert all(set(row) == set(factors) for row in rows)
-    return len(wanted - seen)
-
-
-@pytest.mark.parametrize(
-    "factors",
-    [
-        FACTORS,
-        {"a": (1, 2), "b": ("x", "y")},
-        {"a": (0,), "b": (1, 2, 3), "c": (None, ())},
-        {n: tuple(range(5)) for n in "abcdef"},
-        {"wide": tuple(range(17)), "a": (0, 1), "b": (0, 1), "c": (0, 1)},
-    ],
-)
-def test_pairwise_covers_every_pair(factors: dict[str, tuple[Any, ...]]) -> None:
-    assert uncovered(factors) == 0
-
-
-def test_pairwise_is_deterministic_and_short() -> None:
-    assert pairwise(FACTORS) == pairwise(FACTORS)
-    largest = sorted((len(v) for v in FACTORS.values()), reverse=True)
-    assert len(pairwise(FACTORS)) <= 2 * largest[0] * largest[1]
 
 
 def test_an_outline_is_what_a_list_shows_of_its_vector() -> None:
