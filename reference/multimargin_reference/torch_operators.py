@@ -10,15 +10,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 @torch.library.custom_op("multimargin::loss", mutates_args=())
 def loss(input: Tensor, target: Tensor, weight: Tensor | None, p: int, margin: float, reduction: str) -> Tensor:
     """Return the loss, () or, for the reduction none, of target's shape.
 
-    Raises RuntimeError for a target out of range.
+    Raises RuntimeError for a target out of range, and NotImplementedError inside forward_ad.dual_level(): a graph of
+    torch.compile leaves tangents out in silence (CLASS-9), whatever it is of.
     """
     from multimargin_reference import torch as drop_in
+
+    if getattr(forward_ad, "_current_level", -1) >= 0:
+        raise NotImplementedError("multi_margin_loss has no forward-mode derivative: call it outside of dual_level()")
 
     return drop_in.loss_of_values(input, target, weight, p, margin, reduction)
 

@@ -1,0 +1,23 @@
+"""This package's drop-in compiled by torch.compile, whole or not at all.
+
+$ multimargin check torch:examples/compiled_drop_in.py:MultiMarginLoss --profile full
+"""
+
+import torch
+import torch._dynamo.config
+
+from multimargin_reference import torch as drop_in
+
+compiled = torch.compile(drop_in.multi_margin_loss, dynamic=True, fullgraph=True)
+
+
+def multi_margin_loss(*arguments, **options):
+    config = torch._dynamo.config  # each thread has its own
+    config.recompile_limit = config.accumulated_recompile_limit = 1 << 20  # dtypes, ranks and options have graphs
+    config.specialize_float = False  # one graph for all margins
+    return compiled(*arguments, **options)
+
+
+class MultiMarginLoss(drop_in.MultiMarginLoss):
+    def forward(self, input, target):
+        return multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
