@@ -1,0 +1,30 @@
+"""The drop-in in graphs of torch.compile, where PyTorch itself leaves the tangents of forward mode out in silence."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+from torch.autograd import forward_ad  # noqa: E402
+
+from multimargin_reference.torch import multi_margin_loss  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's own, while it traces
+
+X, Y = torch.tensor([[0.5, 1.0, -2.0], [1.0, 0.25, 0.0]]), torch.tensor([2, 0])
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_forward_mode_is_refused(asks: bool) -> None:
+    compiled = torch.compile(multi_margin_loss, backend="aot_eager", fullgraph=True)
+    with forward_ad.dual_level():
+        x = X.clone().requires_grad_(asks)
+        with pytest.raises(NotImplementedError):
+            compiled(forward_ad.make_dual(x, torch.ones_like(x)), Y)
+    torch.testing.assert_close(compiled(X, Y), multi_margin_loss(X, Y))
+
+
+def test_forward_mode_is_refused_by_the_operator_itself() -> None:
+    with forward_ad.dual_level(), pytest.raises(NotImplementedError, match="outside of dual_level"):
+        torch.ops.multimargin.loss(forward_ad.make_dual(X, torch.ones_like(X)), Y, None, 1, 1.0, "mean")
