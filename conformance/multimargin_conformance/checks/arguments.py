@@ -45,6 +45,7 @@ P = (
     NAN,
     INF,
     -INF,
+    False,
 )
 REDUCTION = (
     None,
@@ -75,6 +76,9 @@ REDUCTION = (
     "weighted_mean",
     "none_",
     "Sum",
+    "sums",
+    "mean\0",
+    0.5,
 )
 OTHER_NAMES: tuple[tuple[str, Any, Any], ...] = (  # an argument, its value, and what is meant where it is accepted
     ("p", "1", 1),
@@ -134,7 +138,7 @@ def _rejecting(scope: Scope, clause: str, dtype: str, argument: str, value: Any)
 
 def _has_usual_type(argument: str, value: Any) -> bool:
     """Whether a language that fixes the types of arguments can be given the value: a finite number, or a text."""
-    number = isinstance(value, int | float) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return number if argument == "p" else isinstance(value, str)
 
 

@@ -47,7 +47,7 @@ def _exact(case: Case, part: str, *, subnormal: bool = False) -> Enclosures | No
     return None if values is None else part_of(values, part)
 
 
-def _as(case: Case, stand_in: Case, part: str) -> Expected | None:
+def stands_for(case: Case, stand_in: Case, part: str) -> Expected | None:
     """Return the call with what is legal for the one that stands for it; halves have no bound of grids."""
     values = _exact(stand_in, part)
     if values is None and case.dtype in LARGEST:
@@ -61,23 +61,23 @@ def fine(case: Case, part: str) -> Expected | None:
         return None
     # what is squared and added up has to stay exact in doubles, or the bound would be that of this module too
     step = 2.0**-36 if case.dtype == "float64" and (part == "gradient" or case.p == 1) else 2.0**-18
-    x, y = _rows(case)
+    x, y = rows_of(case)
     x += step * (1 + np.arange(x.size).reshape(x.shape) % 5)
     x[np.arange(len(x)), y] += 3 * step
-    fine = _with(case, x)
+    fine = with_input(case, x)
     return Expected(fine, part_of(grid_values(fine), part))
 
 
 def plain(case: Case, part: str) -> Expected | None:
-    return _as(case, case, part)
+    return stands_for(case, case, part)
 
 
-def _rows(case: Case) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def rows_of(case: Case) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the logits as (N, C) doubles, a copy, and the targets as (N,)."""
     return np.atleast_2d(case.input).astype(np.float64), np.atleast_1d(case.target)
 
 
-def _with(case: Case, x: NDArray[np.float64]) -> Case:
+def with_input(case: Case, x: NDArray[np.float64]) -> Case:
     return replace(case, input=x.reshape(case.input.shape).astype(case.input.dtype))
 
 
@@ -94,7 +94,7 @@ def _others(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _near(case: Case) -> tuple[NDArray[np.float64], tuple[Any, Any]]:
     """Return logits that differ by few steps, all the targets' 0, and where the targets are."""
-    (rows, classes), y = _rows(case)[0].shape, np.atleast_1d(case.target)
+    (rows, classes), y = rows_of(case)[0].shape, np.atleast_1d(case.target)
     numbers = (np.arange(rows * classes) * 5 + np.arange(rows).repeat(classes)) % DIFFERENT
     x = (numbers * STEP).astype(np.float64).reshape(rows, classes)
     targets = np.arange(rows), y
@@ -108,7 +108,7 @@ def offset(case: Case, part: str) -> Expected | None:
     if case.input.shape[-1] < MOST_CLOSE:
         return None
     x = without_kinks(_near(case)[0], np.atleast_1d(case.target), float(case.margin))
-    return _as(_with(case, x + STEP * 2.0 ** (case.format.precision - 1)), _with(case, x), part)
+    return stands_for(with_input(case, x + STEP * 2.0 ** (case.format.precision - 1)), with_input(case, x), part)
 
 
 def wide_margin(case: Case, part: str) -> Expected | None:
@@ -125,7 +125,7 @@ def wide_margin(case: Case, part: str) -> Expected | None:
     hinges[targets] = 0.0
     x = hinges - margin
     x[targets] = 0.0
-    return _as(replace(_with(case, x), margin=margin), replace(_with(case, hinges), margin=0.0), part)
+    return stands_for(replace(with_input(case, x), margin=margin), replace(with_input(case, hinges), margin=0.0), part)
 
 
 def increasing(case: Case, part: str) -> Expected | None:
@@ -134,8 +134,8 @@ def increasing(case: Case, part: str) -> Expected | None:
     if not 2 < rows <= classes:
         return None
     y = np.arange(classes - rows, classes)
-    x = without_kinks(_rows(case)[0], y, float(case.margin))
-    return plain(_with(replace(case, target=y), x), part)
+    x = without_kinks(rows_of(case)[0], y, float(case.margin))
+    return plain(with_input(replace(case, target=y), x), part)
 
 
 def scaled(exponents: dict[str, int]) -> Callable[[Case, str], Expected | None]:
@@ -161,93 +161,38 @@ def ties(case: Case, part: str) -> Expected | None:
     """Put one class of every row at z = 0."""
     if case.input.shape[-1] < 2:
         return None
-    x, y = _rows(case)
+    x, y = rows_of(case)
     other, row = _others(case)
     x[row, other] = x[row, y] - case.margin
-    return plain(_with(case, x), part)
-
-
-def masked(case: Case, part: str) -> Expected | None:
-    """Put -inf at one class of every row."""
-    return _replaced(case, part, "another, every row", -np.inf, -FAR)
-
-
-def all_masked(case: Case, part: str) -> Expected | None:
-    """Put -inf at every class but the target, in the first row."""
-    return _replaced(case, part, "all others, first row", -np.inf, -FAR)
-
-
-def infinite_target(case: Case, part: str) -> Expected | None:
-    """Put +inf at the last row's target."""
-    return _replaced(case, part, "target, last row", np.inf, FAR)
+    return plain(with_input(case, x), part)
 
 
 def _place(case: Case, name: str) -> tuple[Any, Any]:
     """Return the rows and classes that a name stands for."""
-    y = np.atleast_1d(case.target)
+    y, classes = np.atleast_1d(case.target), case.input.shape[-1]
     other, row = _others(case)
     places: dict[str, tuple[Any, Any]] = {
         "another, every row": (row, other),
+        "another, all but the last row": (row[:-1], other[:-1]),
         "another, last row": (-1, other[-1]),
-        "two others, last row": (-1, [(y[-1] + 1) % case.input.shape[-1], (y[-1] + 2) % case.input.shape[-1]]),
+        "a third, last row": (-1, next((c for c in range(classes) if c not in (y[-1], other[-1])), other[-1])),
+        "two others, last row": (-1, [(y[-1] + 1) % classes, (y[-1] + 2) % classes]),
         "target, last row": (-1, y[-1]),
-        "all others, first row": (0, np.arange(case.input.shape[-1]) != y[0]),
+        "all others, first row": (0, np.arange(classes) != y[0]),
     }
     return places[name]
 
 
-def _replaced(case: Case, part: str, place: str, value: float, stand_in: float) -> Expected | None:
-    """Put a value at a place, and what stands for it into the call that says what is legal."""
+def replaced(case: Case, part: str, *placed: tuple[str, float, float]) -> Expected | None:
+    """Put values at places, and what stands for each into the call that says what is legal; None for one class."""
     if case.input.shape[-1] < 2:
         return None
-    changed, _ = _rows(case)
-    meant, where = changed.copy(), _place(case, place)
-    changed[where], meant[where] = value, stand_in
-    return _as(_with(case, changed), _with(case, meant), part)
-
-
-def infinite(case: Case, part: str) -> Expected | None:
-    """Put +inf at a class of the last row, whose loss is then infinite."""
-    return _endless(case, part, "another, last row", np.inf, FAR)
-
-
-def infinite_twice(case: Case, part: str) -> Expected | None:
-    """Put +inf at two classes of the last row."""
-    return _endless(case, part, "two others, last row", np.inf, FAR) if case.input.shape[-1] > 2 else None
-
-
-def infinite_loss(case: Case, part: str) -> Expected | None:
-    """Put -inf at the last row's target, whose loss is then infinite."""
-    return _endless(case, part, "target, last row", -np.inf, -FAR)
-
-
-def _endless(case: Case, part: str, place: str, value: float, stand_in: float) -> Expected | None:
-    """Return a call whose last row has an infinite hinge, and for p = 2 the infinite slopes of SPECIAL-2 and 4."""
-    w = 1.0 if case.weight is None else float(case.weight[np.atleast_1d(case.target)[-1]])
-    expected = _replaced(case, part, place, value, stand_in) if w else None
-    if expected is None or (part == "gradient" and case.p == 1):
-        return expected
-    values = expected.values
-    lo, hi, nearest = values.lo.copy(), values.hi.copy(), values.nearest.copy()
-    if part == "loss":
-        places, ends = np.array([len(lo) - 1]), np.array([np.copysign(np.inf, w)])  # of the last row, or of all
-    else:
-        places, ends = _infinite_slopes(expected.case, w)
-    for array in (lo, hi, nearest):
-        array[places] = ends
-    return replace(expected, values=replace(values, lo=lo, hi=hi, nearest=nearest))
-
-
-def _infinite_slopes(case: Case, w: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return where the gradient for p = 2 is infinite in the last row, flat, and with which sign."""
-    x, y = _rows(case)
-    assert case.grad_output is not None
-    sign = np.copysign(np.inf, w * float(case.grad_output.reshape(-1)[-1]))
-    with np.errstate(invalid="ignore"):  # at the target itself
-        z = case.margin - x[-1, y[-1]] + x[-1]
-    at = np.flatnonzero(np.isinf(z) & (np.arange(len(z)) != y[-1]))
-    first = x.size - x.shape[1]
-    return first + np.append(at, y[-1]), np.append(np.full(len(at), sign), -sign)
+    changed, _ = rows_of(case)
+    meant = changed.copy()
+    for place, value, stand_in in placed:
+        where = _place(case, place)
+        changed[where], meant[where] = value, stand_in
+    return stands_for(with_input(case, changed), with_input(case, meant), part)
 
 
 def not_a_number(case: Case, part: str) -> Expected | None:
@@ -270,12 +215,12 @@ def not_a_number(case: Case, part: str) -> Expected | None:
 
 def dropped_nan(case: Case, part: str) -> Expected | None:
     """Put NaN at a class of the last row, and take it as inactive."""
-    return _replaced(case, part, "another, last row", np.nan, -FAR)
+    return replaced(case, part, ("another, last row", np.nan, -FAR))
 
 
 def counted_nan(case: Case, part: str) -> Expected | None:
     """Put NaN at a class of the last row, and take it as active: for the gradient with p = 1, that of z alone."""
-    return _replaced(case, part, "another, last row", np.nan, FAR)
+    return replaced(case, part, ("another, last row", np.nan, FAR))
 
 
 def nan_places(case: Case) -> tuple[int, int]:
@@ -297,19 +242,6 @@ def endless_margin(margin: float) -> Callable[[Case, str], Expected | None]:
     return change
 
 
-def single(value: float) -> Callable[[Case, str], Expected | None]:
-    """Put an infinity into the last row where there is one class: what is not compared with anything costs nothing."""
-
-    def change(case: Case, part: str) -> Expected | None:
-        if case.input.shape[-1] != 1:
-            return None
-        x, _ = _rows(case)
-        x[-1] = value
-        return _as(_with(case, x), case, part)
-
-    return change
-
-
 def unused_weight(value: float) -> Callable[[Case, str], Expected | None]:
     """Put a value at the weight of a class that is no row's target."""
 
@@ -320,35 +252,27 @@ def unused_weight(value: float) -> Callable[[Case, str], Expected | None]:
         unused = np.setdiff1d(np.arange(classes), np.atleast_1d(case.target))
         if not unused.size:
             y = np.atleast_1d(case.target) % (classes - 1)
-            x = without_kinks(_rows(case)[0], y, float(case.margin))
-            case = _with(replace(case, target=y.reshape(case.target.shape)), x)
+            x = without_kinks(rows_of(case)[0], y, float(case.margin))
+            case = with_input(replace(case, target=y.reshape(case.target.shape)), x)
             unused = np.array([classes - 1])
         assert case.weight is not None
         weight = case.weight.copy()
         weight[unused[-1]] = value
-        return _as(replace(case, weight=weight), case, part)
+        return stands_for(replace(case, weight=weight), case, part)
 
     return change
 
 
-def _scaled(case: Case, part: str, exponents: range, *, subnormal: bool) -> Expected | None:
+def _scaled(part: str, times: Callable[[int], Case | None], exponents: range, *, subnormal: bool) -> Expected | None:
     """Scale what a part is proportional to by the first power of two with which nothing rounds or overflows.
 
     With those after it nothing does either, so that it is found by halving.
     """
-    assert case.grad_output is not None
     found: dict[int, Expected] = {}
 
     def is_exact(exponent: int) -> bool:
-        half = exponent // int(case.p)
-        times = _times(case.grad_output, exponent) if part == "gradient" else _times(case.input, half)
-        if times is None:
-            return False
-        if part == "gradient":
-            scaled = replace(case, grad_output=times)
-        else:
-            scaled = replace(case, input=times, margin=float(np.ldexp(case.margin, half)))
-        if (values := _exact(scaled, part, subnormal=subnormal)) is not None:
+        scaled = times(exponent)
+        if scaled is not None and (values := _exact(scaled, part, subnormal=subnormal)) is not None:
             found[exponent] = Expected(scaled, values)
         return exponent in found
 
@@ -356,24 +280,59 @@ def _scaled(case: Case, part: str, exponents: range, *, subnormal: bool) -> Expe
     return found[exponents[first]] if first < len(exponents) else None
 
 
-def _times(array: NDArray[Any] | None, exponent: int) -> NDArray[Any] | None:
-    """Return an array times a power of two, None where that rounds or overflows."""
-    assert array is not None
+def _with_grads(case: Case) -> Callable[[int], Case | None]:
+    return lambda exponent: _multiplied(case, "grad_output", exponent)
+
+
+def _with_weights(case: Case) -> Callable[[int], Case | None]:
+    return lambda exponent: _multiplied(case, "weight", exponent)
+
+
+def _with_logits(case: Case, p: int = 1) -> Callable[[int], Case | None]:
+    """Multiply logits and margin by what makes 2 ** exponent to the power p."""
+
+    def times(exponent: int) -> Case | None:
+        scaled = _multiplied(case, "input", exponent // p)
+        return scaled and replace(scaled, margin=float(np.ldexp(case.margin, exponent // p)))
+
+    return times
+
+
+def _multiplied(case: Case, name: str, exponent: int) -> Case | None:
+    """Return a call with an array times a power of two, None where that rounds or overflows."""
+    array = getattr(case, name)
     with np.errstate(over="ignore"):
         scaled: NDArray[Any] = np.ldexp(array, exponent).astype(array.dtype)
-        return scaled if np.array_equal(np.ldexp(scaled, -exponent), array) else None
+        given: dict[str, Any] = {name: scaled}
+        return replace(case, **given) if np.array_equal(np.ldexp(scaled, -exponent), array) else None
 
 
 def smallest(case: Case, part: str) -> Expected | None:
     """Make the result as small as it can be without rounding: subnormal."""
+    times = _with_grads(case) if part == "gradient" else _with_logits(case, int(case.p))
+    return _smallest(case, part, times)
+
+
+def smallest_weights(case: Case, part: str) -> Expected | None:
+    """Make the weights as small as the result can be without rounding: most are subnormal."""
+    return None if case.weight is None else _smallest(case, part, _with_weights(case))
+
+
+def smallest_logits(case: Case, part: str) -> Expected | None:
+    """Make logits and margin so small that they, and for p = 2 the gradient, are subnormal."""
+    return _smallest(case, part, _with_logits(case)) if part == "gradient" else None
+
+
+def _smallest(case: Case, part: str, times: Callable[[int], Case | None]) -> Expected | None:
     least = SMALLEST.get(case.dtype)
-    return None if least is None else _scaled(case, part, range(least, least + STEPS), subnormal=True)
+    return None if least is None else _scaled(part, times, range(least, least + STEPS), subnormal=True)
 
 
 def largest(case: Case, part: str) -> Expected | None:
     """Make the result as large as it can be without a legal evaluation overflowing."""
     most = LARGEST.get(case.dtype)
-    return None if most is None else _scaled(case, part, range(most, most - STEPS, -1), subnormal=False)
+    times = _with_grads(case) if part == "gradient" else _with_logits(case, int(case.p))
+    return None if most is None else _scaled(part, times, range(most, most - STEPS, -1), subnormal=False)
 
 
 def empty(reductions: tuple[str, ...]) -> Callable[[Case, str], Expected | None]:

@@ -27,12 +27,18 @@ from multimargin_reference.grid_enclosure import grid_values
 USUAL = ((32, 10), (64, 10), (128, 10), (256, 10), (512, 10), (32, 100), (64, 100), (128, 100), (256, 100))
 WIDE = ((64, 1000), (16, 1025), (17, 1100))
 PAST = ((17, 100), (33, 31), (257, 257), (1025, 33), (1100, 17), (2049, 9), (4097, 9))
-TURNED = (130, 130)
+TURNED = ((130, 130), (530, 140))
 LARGEST = (300, 1000)
 TILES = ((6, 8193), (9, 8200), (33, 2049), (40, 2100), (450, 1100))  # the second of usual tiles in both directions
-VAST = ((2, 2**20 + 3), (65_537, 33), (262_147, 3), (131_072, 4))  # past what 16 bits count, and past 2**21 logits
+VAST = (
+    (2, 2**20 + 3),
+    (65_537, 33),
+    (262_147, 3),
+    (131_072, 4),
+    (1030, 1030),
+)  # past what 16 bits count, and past 2**21 logits
 FULL = ((1024, 8), (2048, 16), (4096, 8), (512, 64), (64, 512), (16, 2048), (8, 4096))  # tiles that are filled
-SIZES = (*USUAL, *WIDE, *PAST, TURNED, LARGEST, *TILES, *VAST, *FULL)
+SIZES = (*USUAL, *WIDE, *PAST, *TURNED, LARGEST, *TILES, *VAST, *FULL)
 INACTIVE = -16.0
 STEPS = {"float32": 2.0**-12, "float64": 2.0**-23}  # between active terms from 2 to 4: their squares' sum is exact
 TERMS = 8  # that are active
@@ -83,7 +89,7 @@ def items(scope: Scope) -> Iterator[Item]:
 def _turns(number: int) -> int:
     """Return how many calls a size has: four have every power, with weights and without."""
     size = SIZES[number]
-    return 4 if size in (TURNED, *FULL) else 1 if size in VAST else 1 + number % 2
+    return 4 if size in (*TURNED, *FULL) else 1 if size in VAST else 1 + number % 2
 
 
 def _item(clause: str, corners: list[Corner], part: str, *, vast: bool) -> Item:

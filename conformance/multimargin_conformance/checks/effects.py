@@ -15,7 +15,7 @@ import numpy as np
 
 from multimargin_conformance.calling import Arrays
 from multimargin_conformance.capabilities import Capabilities
-from multimargin_conformance.checks import changes, layouts
+from multimargin_conformance.checks import changes, infinities, layouts
 from multimargin_conformance.checks.changes import Expected
 from multimargin_conformance.checks.contexts import turned, valid
 from multimargin_conformance.checks.item import Item, Scope
@@ -222,18 +222,26 @@ EFFECTS = {
     "square-overflows": Effect(("SPECIAL-6", "SPECIAL-6"), changes.scaled(changes.HUGE)),
     "increasing": Effect(("SHAPE-1", "SHAPE-1"), changes.increasing),
     "ties": Effect(("VALUE-3", "GRADIENT-4"), changes.ties),
-    "masked": Effect(("SPECIAL-1", "SPECIAL-1"), changes.masked),
-    "all-masked": Effect(("SPECIAL-1", "SPECIAL-1"), changes.all_masked),
-    "infinite": Effect(("SPECIAL-2", "SPECIAL-2"), changes.infinite),
-    "infinite-twice": Effect(("SPECIAL-2", "SPECIAL-2"), changes.infinite_twice),
-    "infinite-target": Effect(("SPECIAL-3", "SPECIAL-3"), changes.infinite_target),
-    "infinite-loss": Effect(("SPECIAL-4", "SPECIAL-4"), changes.infinite_loss),
+    "masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.masked),
+    "all-masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.all_masked),
+    "infinite": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite),
+    "infinite-twice": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite_twice),
+    "infinite-target": Effect(("SPECIAL-3", "SPECIAL-3"), infinities.infinite_target),
+    "infinite-loss": Effect(("SPECIAL-4", "SPECIAL-4"), infinities.infinite_loss),
+    "masked-infinite-target": Effect(("SPECIAL-3", "SPECIAL-3"), infinities.masked_infinite_target),
+    "infinite-beside-masked": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite_beside_masked),
+    "infinite-among-masked": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite_among_masked),
+    "infinite-twice-over": Effect(("SPECIAL-4", "SPECIAL-4"), infinities.infinite_twice_over),
+    "grad-output-nan": Effect(("", "GRADIENT-9"), infinities.grad_output(np.nan)),
+    "grad-output-infinite": Effect(("", "GRADIENT-9"), infinities.grad_output(np.inf)),
     "nan": Effect(("SPECIAL-7", "SPECIAL-7"), changes.not_a_number),
-    "single-infinite": Effect(("VALUE-7", "GRADIENT-3"), changes.single(np.inf)),
-    "single-minus-infinite": Effect(("VALUE-7", "GRADIENT-3"), changes.single(-np.inf)),
+    "single-infinite": Effect(("VALUE-7", "GRADIENT-3"), infinities.single(np.inf)),
+    "single-minus-infinite": Effect(("VALUE-7", "GRADIENT-3"), infinities.single(-np.inf)),
     "infinite-margin": Effect(("SPECIAL-8", ""), changes.endless_margin(np.inf)),
     "minus-infinite-margin": Effect(("SPECIAL-8", "SPECIAL-8"), changes.endless_margin(-np.inf)),
     "subnormal": Effect(("SPECIAL-5", "SPECIAL-5"), changes.smallest, flushed=True),
+    "subnormal-weights": Effect(("SPECIAL-5", "SPECIAL-5"), changes.smallest_weights, flushed=True),
+    "subnormal-logits": Effect(("", "SPECIAL-5"), changes.smallest_logits, flushed=True),
     "large": Effect(("SPECIAL-6", "SPECIAL-6"), changes.largest),
     "unused-weight-nan": Effect(("WEIGHT-4", "WEIGHT-4"), changes.unused_weight(np.nan)),
     "unused-weight-infinite": Effect(("WEIGHT-4", "WEIGHT-4"), changes.unused_weight(np.inf)),

@@ -208,6 +208,28 @@ def _weight(change: Callable[[int], tuple[int, ...]]) -> Change:
     return lambda case: replace(case, weight=np.ones(change(case.input.shape[-1]), case.input.dtype))
 
 
+def _other_weight(change: Callable[[int], tuple[int, ...]]) -> Change:
+    """Give such a weight of another dtype than the logits'."""
+
+    def changed(case: Case) -> Case:
+        other = np.float32 if case.dtype == "float64" else np.float64
+        return replace(case, weight=np.ones(change(case.input.shape[-1]), other))
+
+    return changed
+
+
+def _one_target(classes: int, offset: int) -> Change:
+    """Put a target of shape (1,) beside one row without a batch, or () beside a batch of one: out of range."""
+
+    def changed(case: Case) -> Case:
+        if case.target.size != 1:
+            return case
+        wrong = np.full((1,) if case.input.ndim == 1 else (), classes * case.input.shape[-1] + offset)
+        return replace(case, target=wrong)
+
+    return changed
+
+
 def _option(**values: Any) -> Change:
     return lambda case: replace(case, **values)
 
@@ -325,6 +347,11 @@ REASONS: dict[str, tuple[str, Change]] = {
     "weight-square": ("REJECT-10", _weight(lambda c: (c, min(c, 64)))),
     "weight-with-two-more-axes": ("REJECT-10", _weight(lambda c: (1, 1, c))),
     "weight-scalar": ("REJECT-10", _weight(lambda _: ())),
+    "weight-longer-of-another-dtype": ("REJECT-9", _other_weight(lambda c: (c + 1,))),
+    "weight-single-of-another-dtype": ("REJECT-9", _other_weight(lambda _: (1,))),
+    "weight-row-of-another-dtype": ("REJECT-10", _other_weight(lambda c: (1, c))),
+    "one-target-negative": ("REJECT-3", _one_target(0, -1)),
+    "one-target-classes": ("REJECT-4", _one_target(1, 0)),
     "no-classes": ("REJECT-11", _no_classes),
     "input-of-rank-3": ("REJECT-12", _input(lambda x: x[None] if x.ndim == 2 else x[None, None])),
     "input-of-rank-4": ("REJECT-12", _input(lambda x: x[None, None] if x.ndim == 2 else x[None, None, None])),

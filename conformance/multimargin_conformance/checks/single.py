@@ -10,7 +10,7 @@ from multimargin_conformance.calling import Arrays
 from multimargin_conformance.checks.empty import rounds
 from multimargin_conformance.checks.item import Scope
 from multimargin_conformance.judge import Finding, judge, judge_rejection, passes_surely
-from multimargin_conformance.outcome import Raised
+from multimargin_conformance.outcome import Observation, Raised
 from multimargin_conformance.session import Session
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures, Values, expected_values
@@ -34,7 +34,7 @@ def _judged(session: Session, case: Case, usual: Case, part: str, scope: Scope, 
     if clause := rejecting_clause(usual):
         return judge_refused(session, case, part, clause)
     observation = session.function(part)(case, **given)
-    if usual.id != case.id and isinstance(observation.outcome, Raised):
+    if usual.id != case.id and is_refused(session, case, part, observation, given):
         return None
     if not scope.widened and passes_surely(part, observation, usual, flush=scope.flush):
         return None
@@ -43,6 +43,19 @@ def _judged(session: Session, case: Case, usual: Case, part: str, scope: Scope, 
         enclosures = enclosures.narrowed_to_widened()
     why = "exact grid: nothing rounds" if enclosures.exact else "derived bound on every legal evaluation"
     return judge(part, observation, enclosures, why)
+
+
+def is_refused(session: Session, case: Case, part: str, observation: Observation, given: Arrays | None = None) -> bool:
+    """Whether a call of unusual types was rejected: its gradient too where its loss is, which alone has to say so.
+
+    SPEC.md, section 1: a gradient has the arguments of a loss, and repeats the rejections of the target's values alone.
+    """
+    if observation.changed:
+        return False
+    if isinstance(observation.outcome, Raised) or part == "loss":
+        return isinstance(observation.outcome, Raised)
+    arrays = {name: array for name, array in (given or {}).items() if name != "grad_output"}
+    return isinstance(session.forward(case, **arrays).outcome, Raised)
 
 
 def judge_refused(session: Session, case: Case, part: str, clause: str) -> Finding | None:

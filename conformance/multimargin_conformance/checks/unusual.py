@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from multimargin_conformance.calling import ARGUMENTS, Arrays
+from multimargin_conformance.capabilities import REDUCTIONS
+from multimargin_conformance.checks.contexts import contexts, larger, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import every_other
-from multimargin_conformance.checks.single import judge_call, part_of
+from multimargin_conformance.checks.single import is_refused, judge_call, part_of
 from multimargin_conformance.judge import Finding, judge
-from multimargin_conformance.outcome import Raised
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
@@ -26,11 +28,18 @@ from multimargin_reference.formats import DTYPES
 from multimargin_reference.rejection import meaning
 from multimargin_vectors.draft import uniform
 
-NARROW = {"int8": (40, 128), "uint8": (40, 250), "int16": (300, 200), "int32": (2, 2**17)}  # of targets; N and C
+NARROW = {  # of targets; N and C
+    "int8": (40, 128),
+    "uint8": (40, 250),
+    "int16": (200, 300),
+    "uint16": (2, 40_000),
+    "int32": (2, 2**17),
+}
 OTHER = {"float32": np.float64, "float64": np.float32}
 STRIDED = "-strided"
 FAR = np.float32(np.inf)
-CLAUSES = {"DTYPE-4": ["narrow targets", "integer logits", "weights of another dtype"]}
+ALONE = tuple(context for context in larger() if context.shape == (1,))
+CLAUSES = {"DTYPE-4": ["narrow targets", "integer logits", "weights of another dtype", "each in every context"]}
 Judge = Callable[[Session, Case, str, Scope, Arrays], Finding | None]
 
 
@@ -39,8 +48,13 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype in scope.dtypes:
         for name, (make, _) in UNUSUAL.items():
             found = [case for case in make(dtype) if not scope.capabilities.leaves_out(meaning(case))]
-            for part in ("loss", "gradient") if scope.gradient and found else ("loss",) if found else ():
+            for part in _parts(name, scope) if found else ():
                 yield _item(name, dtype, part, found, scope)
+
+
+def _parts(name: str, scope: Scope) -> tuple[str, ...]:
+    parts = ("gradient",) if UNUSUAL[name][1] is _in_inputs_shape else ("loss", "gradient")
+    return tuple(part for part in parts if scope.gradient or part == "loss")
 
 
 def _item(name: str, dtype: str, part: str, cases: list[Case], scope: Scope) -> Item:
@@ -67,8 +81,7 @@ def _item(name: str, dtype: str, part: str, cases: list[Case], scope: Scope) -> 
 def _in_any_dtype(session: Session, case: Case, part: str, _: Scope, given: Arrays) -> Finding | None:
     """Judge an answer of any floating dtype, computed in whichever: what is right in float32, and a place around it."""
     observation = session.function(part)(case, **given)
-    outcome = observation.outcome
-    if isinstance(outcome, Raised) and not observation.changed:
+    if is_refused(session, case, part, observation, given):
         return None
     arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
     usual: dict[str, Any] = {name: None if a is None else a.astype(np.float32) for name, a in arrays.items()}
@@ -76,6 +89,48 @@ def _in_any_dtype(session: Session, case: Case, part: str, _: Scope, given: Arra
     lo, hi = (np.nextafter(ends.astype(np.float32), end) for ends, end in ((expected.lo, -FAR), (expected.hi, FAR)))
     around = replace(expected, dtype=None, lo=lo.astype(np.float64), hi=hi.astype(np.float64))
     return judge(part, observation, around, "the call in float32, whatever the answer's dtype")
+
+
+def _in_inputs_shape(session: Session, case: Case, part: str, _: Scope, given: Arrays) -> Finding | None:
+    """Judge a gradient by the usual call's, in the shape of the input that was given."""
+    observation = session.function(part)(case, **given)
+    if is_refused(session, case, part, observation, given):
+        return None
+    expected = replace(part_of(legal_values(meaning(case)), part), shape=case.input.shape)
+    return judge(part, observation, expected, "the usual call's, in the shape of this input")
+
+
+def _varied(change: Callable[[Case], Case | None]) -> Callable[[str], tuple[Case, ...]]:
+    """Make calls out of the contexts' valid ones, where `change` makes any."""
+
+    @cache
+    def make(dtype: str) -> tuple[Case, ...]:
+        found = (change(valid(context, dtype)) for context in (*contexts(), *ALONE)) if dtype in OTHER else ()
+        return tuple(case for case in found if case is not None)
+
+    return make
+
+
+def _int32_targets(case: Case) -> Case:
+    return replace(case, target=case.target.astype(np.int32))
+
+
+def _other_weight(case: Case) -> Case | None:
+    return None if case.weight is None else replace(case, weight=case.weight.astype(OTHER[case.dtype]))
+
+
+def _one_target(case: Case) -> Case | None:
+    """Give one row's target in the other of the shapes (1,) and ()."""
+    if case.target.size != 1:
+        return None
+    shape = (1,) if case.target.ndim == 0 else ()
+    g = case.grad_output
+    g = g.reshape(shape) if g is not None and case.reduction == "none" else g
+    return replace(case, target=case.target.reshape(shape), grad_output=g)
+
+
+def _no_axis(case: Case) -> Case | None:
+    return replace(case, input=case.input.reshape(())) if case.input.shape == (1,) else None
 
 
 @cache
@@ -87,7 +142,7 @@ def _narrow_targets(dtype: str) -> tuple[Case, ...]:
     kind, found = DTYPES[dtype], []
     for k, (narrow, (rows, classes)) in enumerate(NARROW.items()):
         x = np.where(np.arange(classes) < 4, 0.5 * (np.arange(rows * classes).reshape(rows, -1) % 7), -8.0)
-        y = (np.arange(rows) * 3 + classes // 2 + 5) % classes
+        y = (classes - 2 - np.arange(rows) * 3) % classes
         x[y >= 4, y[y >= 4]] = 0.0  # few terms are active, whatever the target
         y = y.astype(narrow)
         found.append(Case(x.astype(kind), y, 1 + k % 2, 0.75, None, "none", np.ones(rows, kind)))  # no ties
@@ -100,10 +155,17 @@ def _integer_logits(dtype: str) -> tuple[Case, ...]:
     if dtype != "float64":
         return ()
     rows = {"uint8": [[0, 255], [5, 0], [200, 3]], "int8": [[-128, 127], [127, -128], [100, -100]]}
-    return tuple(
+    found = [
         Case(np.array(x, integer), np.zeros(3, np.int64), 1, 1.0, None, "none", np.ones(3))
         for integer, x in rows.items()
-    )
+    ]
+    weight = np.array([0.5, 2.0, -1.5])
+    for k, (integer, p) in enumerate(product(("uint8", "int8", "int16", "int32", "int64"), (1, 2))):
+        x = np.array([[1, 2, 0], [3, 0, 2], [0, 1, 1]], integer)
+        reduction = REDUCTIONS[k % 3]
+        grads = np.full(3 if reduction == "none" else (), -2.0)
+        found += [Case(x, np.array([0, 2, 1]), p, 0.5, w, reduction, grads) for w in (None, weight)]
+    return tuple(found)
 
 
 @cache
@@ -122,4 +184,8 @@ UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
     f"narrow-targets{STRIDED}": (_narrow_targets, judge_call),
     "integer-logits": (_integer_logits, _in_any_dtype),
     "other-weights": (_other_weights, _in_any_dtype),
+    "int32-targets": (_varied(_int32_targets), judge_call),
+    "other-weight": (_varied(_other_weight), _in_any_dtype),
+    "one-target": (_varied(_one_target), _in_inputs_shape),
+    "no-axis": (_varied(_no_axis), _in_inputs_shape),
 }

@@ -11,9 +11,9 @@ import multimargin_vectors
 from multimargin_conformance.calling import Arrays
 from multimargin_conformance.checks.empty import calls_of_rounds, rounds
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.single import in_range, judge_refused, part_of
+from multimargin_conformance.checks.single import in_range, is_refused, judge_refused, part_of
 from multimargin_conformance.judge import Finding, judge
-from multimargin_conformance.outcome import Observation, Raised, Returned
+from multimargin_conformance.outcome import Observation, Returned
 from multimargin_conformance.session import PASS, Result, Sample, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Choice, Rejection, Values, expected_values
@@ -102,7 +102,7 @@ def _judge_values(session: Session, vector: Vector, part: str, observation: Obse
 def _judge_choice(session: Session, vector: Vector, choice: Choice, part: str, observation: Observation) -> Result:
     expected, clause = part_of(choice.values, part), vector.clauses[0]
     outcome = observation.outcome
-    if isinstance(outcome, Raised) and "rejected" in choice.answers:
+    if "rejected" in choice.answers and is_refused(session, vector.case, part, observation):
         session.answered(choice.behaviour, clause, part, vector.dtype, choice.answers["rejected"])
         return PASS
     finding = judge(part, observation, expected, WHY["choice"])

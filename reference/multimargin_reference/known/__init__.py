@@ -26,6 +26,7 @@ from multimargin_reference.known import (
     faults_target_shapes,
     faults_targets,
     faults_together,
+    faults_unusual,
     faults_validation,
     faults_values,
     faults_weights,
@@ -66,6 +67,7 @@ FAULTS: tuple[Fault, ...] = (
     *faults_magnitudes.FAULTS,
     *faults_together.FAULTS,
     *faults_algebra.FAULTS,
+    *faults_unusual.FAULTS,
 )
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]

@@ -31,6 +31,35 @@ def propagated(z: Array, k: Work) -> Any:
     return np.maximum(z, k.number(0))
 
 
+def with_row_sum(rows: Any, k: Work) -> Any:
+    """Look for a NaN by adding the logits up, which makes one of inf and -inf."""
+    return np.where(np.isnan(k.x.sum(axis=1)), k.number(np.nan), rows)
+
+
+def with_batch_sum(rows: Any, k: Work) -> Any:
+    return np.full_like(rows, np.nan) if np.isnan(k.x.sum()) else rows
+
+
+def gradient_with_row_sum(value: Any, k: Work) -> Any:
+    return np.where(np.isnan(k.x.sum(axis=1))[:, None], k.number(np.nan), value)
+
+
+def masked_below_infinity(rows: Any, k: Work) -> Any:
+    """Take the difference of -inf and an infinite target for undefined."""
+    undefined = np.isposinf(k.target_logit[:, 0]) & np.isneginf(k.x).any(axis=1)
+    return np.where(undefined, k.number(np.nan), rows)
+
+
+def infinity_over_masked_target(rows: Any, k: Work) -> Any:
+    dropped = np.isneginf(k.target_logit[:, 0]) & np.isposinf(k.x).any(axis=1)
+    return np.where(dropped, k.number(0), rows)
+
+
+def grads_of_all(k: Work) -> Array:
+    """Multiply by diag(grad_output) as a matrix, in which every row adds 0 times all of grad_output."""
+    return np.asarray(MODEL.factored(k) + 0 * np.asarray(k.g).sum())
+
+
 def target_without_nan(d: Array, k: Work) -> Array:
     """Add up the row without what a logit's NaN has made NaN."""
     d[k.row, k.y] = -np.where(np.isnan(k.x) & np.isnan(d), k.number(0), d).sum(axis=1)
@@ -238,4 +267,43 @@ NANS = (
     ),
 )
 
-FAULTS: tuple[Fault, ...] = INFINITIES + NANS
+TOGETHER = (
+    fault(
+        "nan-found-by-row-sum",
+        "A row with inf and -inf is taken for one with a NaN.",
+        "SPECIAL-2",
+        add=lambda h, k: with_row_sum(MODEL.add(h, k), k),
+    ),
+    fault(
+        "nan-found-by-batch-sum",
+        "A batch with inf and -inf in different rows is taken for one with a NaN.",
+        "SPECIAL-2",
+        add=lambda h, k: with_batch_sum(MODEL.add(h, k), k),
+    ),
+    fault(
+        "gradient-nan-found-by-row-sum",
+        "The gradient of a row with inf and -inf is NaN.",
+        "SPECIAL-2 SPECIAL-3",
+        target_gradient=lambda d, k: gradient_with_row_sum(MODEL.target_gradient(d, k), k),
+    ),
+    fault(
+        "masked-below-infinite-target",
+        "-inf minus an infinite target is taken for undefined.",
+        "SPECIAL-3",
+        add=lambda h, k: masked_below_infinity(MODEL.add(h, k), k),
+    ),
+    fault(
+        "infinity-over-masked-target",
+        "inf minus a target of -inf counts 0.",
+        "SPECIAL-4",
+        add=lambda h, k: infinity_over_masked_target(MODEL.add(h, k), k),
+    ),
+    fault(
+        "grad-output-nan-everywhere",
+        "A NaN or infinity in one row's grad_output makes every row of the gradient NaN.",
+        "GRADIENT-9",
+        factor=grads_of_all,
+    ),
+)
+
+FAULTS: tuple[Fault, ...] = INFINITIES + NANS + TOGETHER

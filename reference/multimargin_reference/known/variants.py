@@ -84,6 +84,16 @@ def one_target(r: Request) -> Any:
     return value[0] if r.backward else value
 
 
+def types_unchecked(r: Request) -> Any:
+    """Let the gradient of a call whose loss is rejected for its types be anything."""
+    try:
+        return MODEL.answer(r)
+    except TypeError:
+        if not r.backward:
+            raise
+        return np.zeros_like(r.input)
+
+
 DIFFERENCES = (
     variant("textbook", "The model itself."),
     variant("difference-target-first", "z is formed as (x[i] - x[y]) + margin.", difference=step.target_first),
@@ -315,6 +325,11 @@ REJECTING = (
         "other-names-of-reductions-accepted",
         "The numbers 0 to 2 name the reductions, and 'elementwise_mean' is 'mean' (PyTorch).",
         other_names,
+    ),
+    Variant(
+        "gradient-of-rejected-types",
+        "The loss rejects arguments of other types, the gradient is anything for them.",
+        lambda: Custom("gradient-of-rejected-types", types_unchecked),
     ),
     asked("narrower-targets-accepted", "Integer targets of 32, 16 and 8 bits are accepted.", narrower_targets),
 )

@@ -1,0 +1,126 @@
+"""Infinities that are put into a call, and what is legal then: see changes.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multimargin_conformance.checks.changes import FAR, Expected, plain, replaced, rows_of, stands_for, with_input
+from multimargin_reference.case import Case
+
+
+def masked(case: Case, part: str) -> Expected | None:
+    """Put -inf at one class of every row."""
+    return replaced(case, part, ("another, every row", -np.inf, -FAR))
+
+
+def all_masked(case: Case, part: str) -> Expected | None:
+    """Put -inf at every class but the target, in the first row."""
+    return replaced(case, part, ("all others, first row", -np.inf, -FAR))
+
+
+def infinite_target(case: Case, part: str) -> Expected | None:
+    """Put +inf at the last row's target."""
+    return replaced(case, part, ("target, last row", np.inf, FAR))
+
+
+def masked_infinite_target(case: Case, part: str) -> Expected | None:
+    """Put +inf at the last row's target and -inf at another of its classes: nothing is compared with either."""
+    return replaced(case, part, ("target, last row", np.inf, FAR), ("another, last row", -np.inf, -FAR))
+
+
+def infinite(case: Case, part: str) -> Expected | None:
+    """Put +inf at a class of the last row, whose loss is then infinite."""
+    return _endless(case, part, ("another, last row", np.inf, FAR))
+
+
+def infinite_twice(case: Case, part: str) -> Expected | None:
+    """Put +inf at two classes of the last row."""
+    return _endless(case, part, ("two others, last row", np.inf, FAR)) if case.input.shape[-1] > 2 else None
+
+
+def infinite_loss(case: Case, part: str) -> Expected | None:
+    """Put -inf at the last row's target, whose loss is then infinite."""
+    return _endless(case, part, ("target, last row", -np.inf, -FAR))
+
+
+def infinite_beside_masked(case: Case, part: str) -> Expected | None:
+    """Put +inf and -inf at two classes of the last row."""
+    placed = ("another, last row", np.inf, FAR), ("a third, last row", -np.inf, -FAR)
+    return _endless(case, part, *placed) if case.input.shape[-1] > 2 else None
+
+
+def infinite_twice_over(case: Case, part: str) -> Expected | None:
+    """Put -inf at the last row's target and +inf at another of its classes."""
+    return _endless(case, part, ("target, last row", -np.inf, -FAR), ("another, last row", np.inf, FAR))
+
+
+def infinite_among_masked(case: Case, part: str) -> Expected | None:
+    """Put +inf at a class of the last row, and -inf at one of every other row."""
+    placed = ("another, last row", np.inf, FAR), ("another, all but the last row", -np.inf, -FAR)
+    return _endless(case, part, *placed) if len(np.atleast_1d(case.target)) > 1 else None
+
+
+def _endless(case: Case, part: str, *placed: tuple[str, float, float]) -> Expected | None:
+    """Return a call whose last row has an infinite hinge, and for p = 2 the infinite slopes of SPECIAL-2 and 4."""
+    w = 1.0 if case.weight is None else float(case.weight[np.atleast_1d(case.target)[-1]])
+    expected = replaced(case, part, *placed) if w else None
+    if expected is None or (part == "gradient" and case.p == 1):
+        return expected
+    values = expected.values
+    lo, hi, nearest = values.lo.copy(), values.hi.copy(), values.nearest.copy()
+    if part == "loss":
+        places, ends = np.array([len(lo) - 1]), np.array([np.copysign(np.inf, w)])  # of the last row, or of all
+    else:
+        places, ends = _infinite_slopes(expected.case, w)
+    for array in (lo, hi, nearest):
+        array[places] = ends
+    return replace(expected, values=replace(values, lo=lo, hi=hi, nearest=nearest))
+
+
+def _infinite_slopes(case: Case, w: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return where the gradient for p = 2 is infinite in the last row, flat, and with which sign."""
+    x, y = rows_of(case)
+    assert case.grad_output is not None
+    sign = np.copysign(np.inf, w * float(case.grad_output.reshape(-1)[-1]))
+    with np.errstate(invalid="ignore"):  # at the target itself
+        z = case.margin - x[-1, y[-1]] + x[-1]
+    at = np.flatnonzero(np.isposinf(z) & (np.arange(len(z)) != y[-1]))
+    first = x.size - x.shape[1]
+    return first + np.append(at, y[-1]), np.append(np.full(len(at), sign), -sign)
+
+
+def grad_output(value: float) -> Callable[[Case, str], Expected | None]:
+    """Put a value into the last row's grad_output; other rows have what they had. Its own row has vectors."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        g = case.grad_output
+        if part == "loss" or g is None or not g.ndim or len(g) < 2:
+            return None
+        expected = plain(case, part)
+        if expected is None:
+            return None
+        g = g.copy()
+        g[-1] = value
+        lo, hi, classes = expected.values.lo.copy(), expected.values.hi.copy(), case.input.shape[-1]
+        lo[-classes:], hi[-classes:] = -np.inf, np.inf
+        also = dict.fromkeys(range(lo.size - classes, lo.size), frozenset({"nan"}))
+        return Expected(replace(case, grad_output=g), replace(expected.values, lo=lo, hi=hi, also=also))
+
+    return change
+
+
+def single(value: float) -> Callable[[Case, str], Expected | None]:
+    """Put an infinity into the last row where there is one class: what is not compared with anything costs nothing."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        if case.input.shape[-1] != 1:
+            return None
+        x, _ = rows_of(case)
+        x[-1] = value
+        return stands_for(with_input(case, x), case, part)
+
+    return change

@@ -1,0 +1,160 @@
+"""Known faults with arguments that need not be accepted, and of paths that are taken for both sizes together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from multimargin_reference.known.catalogue import Fault, answered, before, fault
+from multimargin_reference.known.faults_range import SMALLEST_NORMAL, flushed
+from multimargin_reference.known.model import MODEL, Array, Request, Work
+
+
+def _has_other_weight(r: Request) -> bool:
+    return r.weight is not None and np.asarray(r.weight).dtype != np.asarray(r.input).dtype
+
+
+def other_weight(take: Any) -> Any:
+    """Make a change that takes a weight of another dtype as `take(weight, C)` makes it."""
+
+    def change(r: Request) -> Request:
+        if not _has_other_weight(r) or np.ndim(r.input) == 0:
+            return r
+        weight = take(np.asarray(r.weight), np.shape(r.input)[-1])
+        return replace(r, weight=np.asarray(weight, np.asarray(r.input).dtype))
+
+    return change
+
+
+def one_target(r: Request) -> Any:
+    """Take (C,) with a target of shape (1,) for a batch, and leave the gradient one."""
+    unbatched = np.ndim(r.input) == 1 and np.shape(r.target) == (1,)
+    return MODEL.answer(replace(r, input=np.asarray(r.input)[None, :]) if unbatched else r)
+
+
+def scalar_target(r: Request) -> Any:
+    """Take (1, C) with a target of shape (), and double its gradient."""
+    if np.shape(r.input)[:-1] != (1,) or np.ndim(r.target) != 0 or np.ndim(r.input) != 2:
+        return MODEL.answer(r)
+    row = replace(r, input=np.asarray(r.input)[0])
+    return (2 * MODEL.answer(row))[None, :] if r.backward else MODEL.answer(row)
+
+
+def clipped_target(r: Request) -> Any:
+    """Take (C,) with a target of shape (1,), cut to the classes."""
+    if np.ndim(r.input) != 1 or np.shape(r.target) != (1,) or not np.size(r.input):
+        return MODEL.answer(r)
+    target = np.clip(r.target, 0, np.size(r.input) - 1)
+    value = MODEL.answer(replace(r, input=np.asarray(r.input)[None, :], target=target))
+    return value[0] if r.backward else value
+
+
+def int32_targets(r: Request) -> Any:
+    """Take int32 targets, and give the loss of a row without a batch the shape (1,)."""
+    y = np.asarray(r.target)
+    if y.dtype != np.int32:
+        return MODEL.answer(r)
+    value = MODEL.answer(replace(r, target=y.astype(np.int64)))
+    return value if r.backward or r.reduction != "none" else np.reshape(value, -1)
+
+
+def integer_logits(r: Request) -> Request:
+    """Take integer logits, with the weights' integer part."""
+    x = np.asarray(r.input)
+    if x.dtype.kind not in "iu":
+        return r
+    weight = None if r.weight is None else np.trunc(np.asarray(r.weight, np.float64))
+    return replace(r, input=x.astype(np.float64), weight=weight)
+
+
+def int16_targets(r: Request) -> Request:
+    """Take int16 targets by their lower byte."""
+    y = np.asarray(r.target)
+    return replace(r, target=y.astype(np.int64) & 255) if y.dtype == np.int16 and (y >= 0).all() else r
+
+
+def flushed_weights(k: Work) -> Array | None:
+    """Read the subnormal weights of eight classes and more as 0."""
+    w = MODEL.row_weight(k)
+    return w if w is None or k.classes < 8 else flushed(w, SMALLEST_NORMAL[k.dtype.name])
+
+
+def first_target(k: Work) -> Any:
+    """Read the first row's target for all of 16 rows and more of more than 1024 classes."""
+    if k.rows < 16 or k.classes <= 1024:
+        return MODEL.difference(k)
+    return (k.margin - k.x[k.row, k.y[0]][:, None]) + k.x
+
+
+def kink_in_tiles(z: Array, k: Work) -> Array:
+    """Test for z >= 0 where both sizes pass 64, with weights."""
+    inclusive = k.rows > 64 and k.classes > 64 and k.w is not None
+    return ((z >= 0) & ~k.own) if inclusive else MODEL.active(z, k)
+
+
+def one_tile(z: Array, k: Work) -> Array:
+    """Leave out what is past 1024 rows and past 1024 classes."""
+    h = MODEL.hinge(z, k)
+    if k.rows > 1024 and k.classes > 1024:
+        h[1024:, 1024:] = 0
+    return h
+
+
+FAULTS: tuple[Fault, ...] = (
+    before(
+        "other-weight-without-sign",
+        "A weight of another dtype is accepted, without its sign.",
+        "DTYPE-4",
+        other_weight(lambda w, _c: np.abs(w)),
+    ),
+    before(
+        "other-weight-of-any-size",
+        "A weight of another dtype may have any size.",
+        "REJECT-9",
+        other_weight(lambda w, c: np.resize(w, c) if w.ndim == 1 and w.size else w),
+    ),
+    before(
+        "other-weight-of-any-rank",
+        "A weight of another dtype may have any rank.",
+        "REJECT-10",
+        other_weight(lambda w, c: w.reshape(-1) if w.size == c else w),
+    ),
+    answered(
+        "one-target-gradient-batched", "(C,) with a (1,) target has a (1, C) gradient.", "GRADIENT-10", one_target
+    ),
+    answered("one-target-cut", "A (1,) target beside (C,) is cut to the classes.", "REJECT-3 REJECT-4", clipped_target),
+    answered(
+        "scalar-target-gradient-doubled", "A () target beside (1, C) doubles the gradient.", "DTYPE-4", scalar_target
+    ),
+    answered(
+        "int32-target-result-of-one", "An int32 () target has a loss of shape (1,).", "REDUCTION-4", int32_targets
+    ),
+    before("integer-logits-truncated-weight", "Integer logits are taken, and weights cut.", "DTYPE-4", integer_logits),
+    before("int16-targets-by-their-lower-byte", "int16 targets are read by one byte.", "DTYPE-4", int16_targets),
+    fault(
+        "subnormal-weights-are-zero",
+        "Subnormal weights count 0 from eight classes on.",
+        "SPECIAL-5",
+        row_weight=flushed_weights,
+    ),
+    fault(
+        "first-target-of-wide-batches",
+        "From 16 rows of more than 1024 classes on, all have the first row's target.",
+        "VALUE-9 GRADIENT-11",
+        difference=first_target,
+    ),
+    fault(
+        "kink-in-second-tiles",
+        "z = 0 is active in weighted calls of more than 64 rows and classes.",
+        "GRADIENT-4",
+        active=kink_in_tiles,
+    ),
+    fault(
+        "tile-of-1024-lost",
+        "What is past row 1024 and class 1024 is left out of the loss.",
+        "SHAPE-4 SHAPE-5",
+        hinge=one_tile,
+    ),
+)
