@@ -67,6 +67,8 @@ FAULTS: tuple[Fault, ...] = (
     *faults_magnitudes.FAULTS,
     *faults_together.FAULTS,
     *faults_algebra.FAULTS,
+    *faults_specials.TOGETHER,
+    *faults_arguments.OTHER_NAMES,
     *faults_unusual.FAULTS,
 )
 

@@ -74,18 +74,6 @@ FAULTS: tuple[Fault, ...] = (
         from_other_type(lambda reduction: REDUCTIONS[reduction % 3] if isinstance(reduction, int) else None),
     ),
     before(
-        "reduction-number-in-another-order",
-        "The numbers 0, 1 and 2 name 'mean', 'sum' and 'none'.",
-        "REJECT-2",
-        from_other_type({0: "mean", 1: "sum", 2: "none"}.get),
-    ),
-    before(
-        "reduction-old-name-means-sum",
-        "'elementwise_mean', the old name of 'mean', is added up.",
-        "REJECT-2",
-        named(elementwise_mean="sum"),
-    ),
-    before(
         "reduction-synonyms-accepted",
         "'add' and 'total' act as 'sum', 'max' and 'prod' as 'none'.",
         "REJECT-2",
@@ -96,5 +84,20 @@ FAULTS: tuple[Fault, ...] = (
         "Everything after a reduction's name is ignored.",
         "REJECT-2",
         reduction_as(by_prefix_of),
+    ),
+)
+
+OTHER_NAMES: tuple[Fault, ...] = (
+    before(
+        "reduction-number-in-another-order",
+        "The numbers 0, 1 and 2 name 'mean', 'sum' and 'none'.",
+        "REJECT-2",
+        from_other_type({0: "mean", 1: "sum", 2: "none"}.get),
+    ),
+    before(
+        "reduction-old-name-means-sum",
+        "'elementwise_mean', the old name of 'mean', is added up.",
+        "REJECT-2",
+        named(elementwise_mean="sum"),
     ),
 )

@@ -248,6 +248,12 @@ NANS = (
         "SPECIAL-7",
         nan_if(input_has_nan),
     ),
+    before(
+        "nan-rejected", "NaN logits are rejected.", "SPECIAL-7", reject_where(lambda x: np.isnan(x.astype(np.float64)))
+    ),
+)
+
+TOGETHER: tuple[Fault, ...] = (
     fault(
         "nan-lost-at-target",
         "A NaN reaches its own element of the gradient for p = 2, and the target's is the sum without it.",
@@ -262,12 +268,6 @@ NANS = (
         active=active_or_nan,
         target_gradient=target_with_dropped,
     ),
-    before(
-        "nan-rejected", "NaN logits are rejected.", "SPECIAL-7", reject_where(lambda x: np.isnan(x.astype(np.float64)))
-    ),
-)
-
-TOGETHER = (
     fault(
         "nan-found-by-row-sum",
         "A row with inf and -inf is taken for one with a NaN.",
@@ -306,4 +306,4 @@ TOGETHER = (
     ),
 )
 
-FAULTS: tuple[Fault, ...] = INFINITIES + NANS + TOGETHER
+FAULTS: tuple[Fault, ...] = INFINITIES + NANS

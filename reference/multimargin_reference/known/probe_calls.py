@@ -46,7 +46,7 @@ def invalid_scalars() -> Iterator[Request]:
     x, y, _, _ = drawn("float64", (4, 4), seed=10)
     for p in (0, 3, 1.5, 1.99, -1, -2, 4, 0.5, float("nan"), float("inf"), 2.5, None, "one", 1.000001):
         yield from both(x, y, p=p)
-    for reduction in ("average", "", "Mean", "SUM", "batchmean", "m", "s", None, "mean ", 7, -1):
+    for reduction in ("average", "", "Mean", "SUM", "batchmean", "m", "s", None, "mean ", "add", "max", 7, -1):
         yield from both(x, y, reduction=reduction)
 
 

@@ -85,13 +85,9 @@ def one_target(r: Request) -> Any:
 
 
 def types_unchecked(r: Request) -> Any:
-    """Let the gradient of a call whose loss is rejected for its types be anything."""
-    try:
-        return MODEL.answer(r)
-    except TypeError:
-        if not r.backward:
-            raise
-        return np.zeros_like(r.input)
+    """Let the gradient of integer logits, whose loss is rejected, be anything."""
+    is_integer = r.backward and np.asarray(r.input).dtype.kind in "iu"
+    return np.zeros_like(r.input) if is_integer else MODEL.answer(r)
 
 
 DIFFERENCES = (
@@ -327,9 +323,9 @@ REJECTING = (
         other_names,
     ),
     Variant(
-        "gradient-of-rejected-types",
-        "The loss rejects arguments of other types, the gradient is anything for them.",
-        lambda: Custom("gradient-of-rejected-types", types_unchecked),
+        "gradient-of-rejected-logits",
+        "The loss rejects integer logits, and their gradient is anything.",
+        lambda: Custom("gradient-of-rejected-logits", types_unchecked),
     ),
     asked("narrower-targets-accepted", "Integer targets of 32, 16 and 8 bits are accepted.", narrower_targets),
 )
