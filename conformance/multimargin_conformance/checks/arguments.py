@@ -45,7 +45,6 @@ P = (
     NAN,
     INF,
     -INF,
-    False,
 )
 REDUCTION = (
     None,
@@ -138,7 +137,7 @@ def _rejecting(scope: Scope, clause: str, dtype: str, argument: str, value: Any)
 
 def _has_usual_type(argument: str, value: Any) -> bool:
     """Whether a language that fixes the types of arguments can be given the value: a finite number, or a text."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and math.isfinite(value)
     return number if argument == "p" else isinstance(value, str)
 
 
