@@ -61,12 +61,9 @@ def int32_targets(r: Request) -> Any:
 
 
 def integer_logits(r: Request) -> Request:
-    """Take integer logits, with the weights' integer part."""
+    """Take integer logits, and p = 2 for 1."""
     x = np.asarray(r.input)
-    if x.dtype.kind not in "iu":
-        return r
-    weight = None if r.weight is None else np.trunc(np.asarray(r.weight, np.float64))
-    return replace(r, input=x.astype(np.float64), weight=weight)
+    return replace(r, input=x.astype(np.float64), p=1) if x.dtype.kind in "iu" and r.p == 2 else r
 
 
 def int16_targets(r: Request) -> Request:
@@ -131,7 +128,7 @@ FAULTS: tuple[Fault, ...] = (
     answered(
         "int32-target-result-of-one", "An int32 () target has a loss of shape (1,).", "REDUCTION-4", int32_targets
     ),
-    before("integer-logits-truncated-weight", "Integer logits are taken, and weights cut.", "DTYPE-4", integer_logits),
+    before("integer-logits-without-power", "Integer logits are taken, and p = 2 for 1.", "DTYPE-4", integer_logits),
     before("int16-targets-by-their-lower-byte", "int16 targets are read by one byte.", "DTYPE-4", int16_targets),
     fault(
         "subnormal-weights-are-zero",
