@@ -69,9 +69,14 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     return True
 
 
+def judged(folder: Path) -> int:
+    """Return in how many logs of a run, its own or its parts', a check has passed."""
+    return sum('"status":"pass"' in log.read_text(encoding="utf-8") for log in folder.rglob("*.jsonl"))
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `multimargin check` on a backend that hangs after some calls, and wait until it does."""
+    """Start `multimargin check` on a backend that hangs after some calls; wait until it does, and some are judged."""
     (tmp_path / "hangs.py").write_text(KERNEL, encoding="utf-8")
 
     def start(*words: str, hanging: int = 1) -> subprocess.Popen[str]:
@@ -84,7 +89,8 @@ def run(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
             "--isolate",
             *words,
         ]
-        environment = {**os.environ, MARK: str(tmp_path)}
+        (tmp_path / "parts").mkdir()
+        environment = {**os.environ, MARK: str(tmp_path), "TMPDIR": str(tmp_path / "parts")}
         process = subprocess.Popen(
             [*command, "--profile", "core", "--clause", "VALUE-[17]", "--output", "out"],
             cwd=tmp_path,
@@ -95,6 +101,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
             start_new_session=True,
         )
         assert until(lambda: len(list(tmp_path.glob("hangs-*"))) >= hanging)
+        assert until(lambda: judged(tmp_path) >= hanging)
         return process
 
     return start
