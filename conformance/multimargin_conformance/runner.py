@@ -26,6 +26,7 @@ from multimargin_conformance.checks.single import judge_call
 from multimargin_conformance.diagnosis import Diagnosis, Failed, diagnose
 from multimargin_conformance.environment import environment as environment_of
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
+from multimargin_conformance.interrupts import Interrupts
 from multimargin_conformance.isolation import Limits, started
 from multimargin_conformance.ordering import breadth_first
 from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
@@ -91,68 +92,75 @@ def check(
     entries = load(expected_failures) if expected_failures is not None else ()
     likely = tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES))
     guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator, generated=generated)
-    with started(backend, device, isolate, limits, _prepared(guess, select, clause, part)) as (declared, caller):
-        if not (select or clause):
-            imported()
-        under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
-        entries = in_force(entries, under_test.device, under_test.version)
-        scope = scope_of(found, under_test, dtypes, generated)
-        planned = _selected(plan(scope), select, clause)
-        whole = plan(scope_of(found, declared, None, generated)) if entries else []
-        places = share(planned, part) if part else range(len(planned))
-        items = [planned[place] for place in places]
-        began = time.perf_counter()
-        recorder = Recorder(caller) if log is not None else None
-        session = Session(under_test, caller=recorder or caller)
-        environment = environment_of(under_test)
-        writer = None
-        if log is not None:
-            head = {"profile": found.name, "planned": len(items), "environment": environment}
-            writer = LogWriter(Path(log), {**head, **log_head(under_test, scope, caller.features)})
-        with writer or nullcontext():
-            order = breadth_first(items) if fail_fast else range(len(items))
-            ran, complete = _run(items, session, order, fail_fast, progress, entries, noted(writer, recorder))
-        session.caller = caller
-        isolated = not isinstance(caller, InProcess)
-        usual = complete and not (fail_fast or part or select or clause)
-        with quiet():
-            timing = timed(session, scope) if usual else ()
-        diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else Diagnosis()
-    verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
-    own = {each.item.id: each.verdict.failure for each in ran if each.item.id in diagnosis.marks}
-    entry_uses = uses(entries, verdicts, whole, everything)
-    more = {"leads": leads(diagnosis, own), "entries": [asdict(use) for use in entry_uses]}
-    kept = {"shard": {**_record(part, places, len(planned), session), **more}} if part else {}
-    figures = accuracy(session.samples) if not fail_fast else ()
-    observed = [behaviour(*key, answers) for key, answers in session.answers.items()]
-    narrow = [f"only checks {text!r}" for text in (select, clause) if text]
-    report = Report(
-        backend=backend_data(under_test),
-        profile=profile,
-        claim=", ".join([claim(found, under_test, scope.dtypes), *narrow]),
-        planned=len(items),
-        verdicts=tuple(verdicts),
-        behaviours=(*observed, *(() if part else halves(figures))),
-        accuracy=figures,
-        causes=diagnosis.causes,
-        sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
-        complete=complete,
-        environment=environment,
-        options={
-            "dtypes": list(scope.dtypes),
-            **asdict(generated),
-            "fail_fast": fail_fast,
-            "only": list(only),
-            "isolated": isolated,
-            **kept,
-        },
-        duration_s=time.perf_counter() - began,
-        timing=timing,
-        stale=stale(entry_uses, verdicts) if not part else (),
-    )
-    if writer is not None:
-        writer.end(report)
-    return report
+    with Interrupts() as interrupts:
+        with started(backend, device, isolate, limits, _prepared(guess, select, clause, part)) as (declared, caller):
+            if not (select or clause):
+                imported()
+            under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
+            entries = in_force(entries, under_test.device, under_test.version)
+            scope = scope_of(found, under_test, dtypes, generated)
+            planned = _selected(plan(scope), select, clause)
+            whole = plan(scope_of(found, declared, None, generated)) if entries else []
+            places = share(planned, part) if part else range(len(planned))
+            items = [planned[place] for place in places]
+            began = time.perf_counter()
+            recorder = Recorder(caller) if log is not None else None
+            session = Session(under_test, caller=recorder or caller)
+            environment = environment_of(under_test)
+            writer = None
+            if log is not None:
+                head = {"profile": found.name, "planned": len(items), "environment": environment}
+                writer = LogWriter(Path(log), {**head, **log_head(under_test, scope, caller.features)})
+            with writer or nullcontext():
+                order = breadth_first(items) if fail_fast else range(len(items))
+                note = noted(writer, recorder)
+                ran, complete = _run(items, session, order, fail_fast, progress, interrupts, entries, note)
+            session.caller = caller
+            isolated = not isinstance(caller, InProcess)
+            usual = complete and not (fail_fast or part or select or clause)
+            timing: tuple[float, ...] = ()
+            diagnosis = Diagnosis()
+            try:
+                with quiet(), interrupts.allowed():
+                    timing = timed(session, scope) if usual else ()
+                    diagnosis = _diagnosis(ran, session, scope) if complete and not fail_fast else diagnosis
+            except KeyboardInterrupt:
+                complete = False
+        verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
+        own = {each.item.id: each.verdict.failure for each in ran if each.item.id in diagnosis.marks}
+        entry_uses = uses(entries, verdicts, whole, everything)
+        more = {"leads": leads(diagnosis, own), "entries": [asdict(use) for use in entry_uses]}
+        kept = {"shard": {**_record(part, places, len(planned), session), **more}} if part else {}
+        figures = accuracy(session.samples) if not fail_fast else ()
+        observed = [behaviour(*key, answers) for key, answers in session.answers.items()]
+        narrow = [f"only checks {text!r}" for text in (select, clause) if text]
+        report = Report(
+            backend=backend_data(under_test),
+            profile=profile,
+            claim=", ".join([claim(found, under_test, scope.dtypes), *narrow]),
+            planned=len(items),
+            verdicts=tuple(verdicts),
+            behaviours=(*observed, *(() if part else halves(figures))),
+            accuracy=figures,
+            causes=diagnosis.causes,
+            sentences={c: CLAUSES[c].sentence for c in dict.fromkeys(v.clause for v in verdicts)},
+            complete=complete,
+            environment=environment,
+            options={
+                "dtypes": list(scope.dtypes),
+                **asdict(generated),
+                "fail_fast": fail_fast,
+                "only": list(only),
+                "isolated": isolated,
+                **kept,
+            },
+            duration_s=time.perf_counter() - began,
+            timing=timing,
+            stale=stale(entry_uses, verdicts) if not part else (),
+        )
+        if writer is not None:
+            writer.end(report)
+        return report
 
 
 def not_started(backend: str, profile: str, error: BackendNotStarted) -> Report:
@@ -223,7 +231,7 @@ def replay(
     with started(backend, device, isolate, limits) as (under_test, caller):
         items = list(_replayed(case, named, scope_of(PROFILES["full"], under_test)))
         session = Session(under_test, caller=caller)
-        return [each.verdict for each in _run(items, session, range(len(items)), False, None)[0]]
+        return [each.verdict for each in _run(items, session, range(len(items)), False, None, Interrupts())[0]]
 
 
 def _replayed(case: str, named: Named | None, scope: Scope) -> Iterator[Item]:
@@ -263,27 +271,40 @@ def _run(
     order: Sequence[int],
     fail_fast: bool,
     progress: Progress | None,
+    interrupts: Interrupts,
     entries: Sequence[Entry] = (),
     noted: Callable[[Verdict], None] = lambda _: None,
 ) -> tuple[list[Ran], bool]:
-    """Run the items in an order; return what they found by place, and False when the user interrupted the run."""
+    """Run the items in an order; return what they found by place, and False when the user interrupted the run.
+
+    Interruptions are held from then on.
+    """
     ran: dict[int, Ran] = {}
     stopped, complete = "", True
+
+    def settled(place: int, result: Result) -> None:
+        verdict = marked(verdict_of(items[place], result, session.subject), entries)
+        ran[place] = Ran(items[place], result, verdict)
+        noted(verdict)
+        if progress:
+            progress(len(ran), len(items))
+
     with quiet():
-        for place, item in zip(order, session.caller.ahead([items[place] for place in order]), strict=True):
-            session.place = place
-            try:
+        try:
+            for place, item in zip(order, session.caller.ahead([items[place] for place in order]), strict=True):
+                session.place = place
                 result = Result("skip", reason=stopped) if stopped else _guarded(item, session)
-            except KeyboardInterrupt:
-                stopped, complete = "not run: interrupted", False
-                result = Result("skip", reason=stopped)
-            verdict = marked(verdict_of(item, result, session.subject), entries)
-            ran[place] = Ran(item, result, verdict)
-            noted(verdict)
-            if fail_fast and result.status == "fail" and not verdict.known:
-                stopped = "not run: an earlier check failed"
-            if progress:
-                progress(len(ran), len(items))
+                with interrupts.held():
+                    settled(place, result)
+                if fail_fast and result.status == "fail" and not ran[place].verdict.known:
+                    stopped = "not run: an earlier check failed"
+            interrupts.hold()
+        except KeyboardInterrupt:
+            interrupts.hold()
+            stopped, complete = "not run: interrupted", False
+        for place in order if not complete else ():
+            if place not in ran:
+                settled(place, Result("skip", reason=stopped))
     for turn, result in ({} if stopped else session.caller.late()).items():
         item = items[order[turn]]
         ran[order[turn]] = Ran(item, result, marked(verdict_of(item, result, session.subject), entries))

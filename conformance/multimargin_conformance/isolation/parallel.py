@@ -97,7 +97,9 @@ def main() -> None:
     options = json.loads(sys.stdin.buffer.read())
     limits = Limits(**options.pop("limits"))
     try:
-        answer: dict[str, Any] = {"report": to_json(check(**options, limits=limits))}
+        report = check(**options, limits=limits)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the whole of it is found
+        answer: dict[str, Any] = {"report": to_json(report)}
     except KeyboardInterrupt:
         return
     except Exception as error:

@@ -51,6 +51,11 @@ def clipped_target(r: Request) -> Any:
     return value[0] if r.backward else value
 
 
+def no_axis(r: Request) -> Any:
+    """Take a logit of shape () as one class, and give its gradient the shape (1,)."""
+    return MODEL.answer(replace(r, input=np.reshape(r.input, -1)) if np.ndim(r.input) == 0 else r)
+
+
 def int32_targets(r: Request) -> Any:
     """Take int32 targets, and give the loss of a row without a batch the shape (1,)."""
     y = np.asarray(r.target)
@@ -128,6 +133,7 @@ FAULTS: tuple[Fault, ...] = (
     answered(
         "int32-target-result-of-one", "An int32 () target has a loss of shape (1,).", "REDUCTION-4", int32_targets
     ),
+    answered("no-axis-gradient-of-one", "A logit of shape () has a gradient of shape (1,).", "DTYPE-4", no_axis),
     before("integer-logits-without-power", "Integer logits are taken, and p = 2 for 1.", "DTYPE-4", integer_logits),
     before("int16-targets-by-their-lower-byte", "int16 targets are read by one byte.", "DTYPE-4", int16_targets),
     fault(
