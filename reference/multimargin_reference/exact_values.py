@@ -35,6 +35,17 @@ def exact_values(case: Case, *, subnormal: bool = False) -> Values | None:
         return Values(loss, _point(case, call.gradient, case.input.shape)) if call.gradient_is_exact else None
 
 
+def exact_gradient(case: Case, *, subnormal: bool = False) -> Enclosures | None:
+    """Return the same of the gradient alone, whose loss may round; None too for a case without a gradient."""
+    if not case.target.size or case.grad_output is None:
+        return None
+    with np.errstate(all="ignore"):
+        call = _Call.of(case, subnormal)
+        if call is None or not call.hinges_are_exact or not call.gradient_is_exact:
+            return None
+        return _point(case, call.gradient, case.input.shape)
+
+
 def legal_values(case: Case) -> Values:
     """Return what a legal implementation may return for a valid case: by doubles where that is proof enough."""
     return exact_values(case) or expected_values(case)
@@ -93,6 +104,11 @@ class _Call:
     @property
     def _largest(self) -> float:
         return float(self.format.largest) / ROOM
+
+    @property
+    def hinges_are_exact(self) -> bool:
+        """Whether no sum of z's three numbers rounds, overflows or is flushed."""
+        return self.step >= self.least and float(self.reach.max()) < self._largest
 
     @property
     def loss_is_exact(self) -> bool:

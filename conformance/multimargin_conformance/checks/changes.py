@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from multimargin_conformance.checks.single import part_of
 from multimargin_reference.case import Case
-from multimargin_reference.exact_values import exact_values
+from multimargin_reference.exact_values import exact_gradient, exact_values
 from multimargin_reference.expectation import Enclosures
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.families.covering import without_kinks
@@ -42,9 +42,10 @@ class Expected:
 
 
 def _exact(case: Case, part: str, *, subnormal: bool = False) -> Enclosures | None:
-    asked = replace(case, grad_output=None) if part == "loss" else case
-    values = exact_values(asked, subnormal=subnormal)
-    return None if values is None else part_of(values, part)
+    if part == "gradient":
+        return exact_gradient(case, subnormal=subnormal)
+    values = exact_values(replace(case, grad_output=None), subnormal=subnormal)
+    return None if values is None else values.loss
 
 
 def stands_for(case: Case, stand_in: Case, part: str) -> Expected | None:

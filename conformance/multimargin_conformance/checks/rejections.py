@@ -230,6 +230,16 @@ def _one_target(classes: int, offset: int) -> Change:
     return changed
 
 
+def _no_axis(target: int, weights: int = 0) -> Change:
+    """Give one logit without an axis, beside a target without one."""
+
+    def changed(case: Case) -> Case:
+        weight = np.ones(weights, case.input.dtype) if weights else None
+        return replace(case, input=np.zeros((), case.input.dtype), target=np.array(target), weight=weight)
+
+    return changed
+
+
 def _option(**values: Any) -> Change:
     return lambda case: replace(case, **values)
 
@@ -352,6 +362,9 @@ REASONS: dict[str, tuple[str, Change]] = {
     "weight-row-of-another-dtype": ("REJECT-10", _other_weight(lambda c: (1, c))),
     "one-target-negative": ("REJECT-3", _one_target(0, -1)),
     "one-target-classes": ("REJECT-4", _one_target(1, 0)),
+    "no-axis-target-negative": ("REJECT-3", _no_axis(-1)),
+    "no-axis-target-classes": ("REJECT-4", _no_axis(1)),
+    "no-axis-weight-longer": ("REJECT-9", _no_axis(0, weights=2)),
     "no-classes": ("REJECT-11", _no_classes),
     "input-of-rank-3": ("REJECT-12", _input(lambda x: x[None] if x.ndim == 2 else x[None, None])),
     "input-of-rank-4": ("REJECT-12", _input(lambda x: x[None, None] if x.ndim == 2 else x[None, None, None])),

@@ -67,7 +67,7 @@ def in_range(case: Case, clause: str) -> Case | None:
     """Return the valid call that comes before one with a target out of range: a shape that was fine proves nothing."""
     if clause not in TARGET_RANGE:
         return None
-    return replace(case, target=np.clip(case.target, 0, case.input.shape[-1] - 1))
+    return replace(case, target=np.clip(case.target, 0, (case.input.shape or (1,))[-1] - 1))
 
 
 def part_of(values: Values, part: str) -> Enclosures:

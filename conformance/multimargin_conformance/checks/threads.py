@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 
 import numpy as np
 
@@ -36,6 +37,8 @@ SHARED = (256, 100)  # of the corners check: calls of the very same arrays, whic
 SINGLE = (1025,)  # likewise, without a batch
 LARGE = (128, 256)  # calls that take a while, of one shape and with other numbers: a buffer that only they have shows
 OPTIONS = ((1, "none"), (1, "sum"), (2, "mean"), (2, "none"))  # of the calls of a large shape
+WEIGHTS = ((1.0,), (0.5, 2.0), (2.0, 1.0, 4.0), (-1.0, 0.5, 1.0))  # likewise, of all but the first
+GRADS = ((1.0, -2.0), (2.0,), (-0.5,), (0.5, 1.0, -4.0))
 STREAM = 80_000  # where the random numbers of these calls begin
 BY_STEPS = "threads-by-steps"
 Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
@@ -60,7 +63,7 @@ def items(scope: Scope) -> Iterator[Item]:
             kinds: tuple[tuple[str, list[Call], Memory], ...] = (
                 ("threads", mixed, _own),
                 ("threads-one-shape", alike, _own),
-                (BY_STEPS, _stepped(part, dtype, scope, alike), _own),
+                (BY_STEPS, _stepped(part, dtype, scope, alike, mixed), _own),
                 ("threads-no-batch", single, _own),
                 ("threads-large", _large(part, dtype, scope), _own),
                 ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
@@ -99,14 +102,21 @@ def _stepped_cases(dtype: str) -> tuple[Case, ...]:
     return tuple(found)
 
 
-def _stepped(part: str, dtype: str, scope: Scope, alike: list[Call]) -> list[Call]:
-    """Return calls that all threads make at once with the same options, and after each one with options of its own."""
+def _stepped(part: str, dtype: str, scope: Scope, alike: list[Call], mixed: list[Call]) -> list[Call]:
+    """Return calls that all threads make at once: with the same options, with others, large ones, of other shapes."""
     fine = [name for name in scope.dtypes if name in corners.STEPS]
     if not fine or dtype != fine[(part == "gradient") % len(fine)]:  # it takes a while: one dtype for each part
         return []
     cases = [case for case in _stepped_cases(dtype) if not scope.capabilities.leaves_out(case)]
     same = [Call(case, expected_part(legal_values(case), part), "at each step") for case in cases]
-    return [call for pair in zip(same or alike, alike[:THREADS], strict=False) for call in pair]
+    made = zip_longest(same or alike[:THREADS], _apart(alike), _large(part, dtype, scope), _apart(mixed))
+    return [call for calls in made for call in calls if call is not None]
+
+
+def _apart(calls: list[Call]) -> list[Call]:
+    """Return a call for each thread, from everywhere in a list: their options, or shapes, differ."""
+    step = max(1, len(calls) // THREADS)
+    return calls[step // 2 :: step][:THREADS]
 
 
 @cache
@@ -115,10 +125,12 @@ def _large_cases(dtype: str) -> tuple[Case, ...]:
     if dtype not in corners.STEPS:
         return ()
     kind, (rows, classes) = DTYPES[dtype], LARGE
-    y, found = np.arange(rows) * 5 % classes, []
+    found = []
     for k, (p, reduction) in enumerate(OPTIONS):
         x = (integers(STREAM + k, rows * classes, 8).reshape(LARGE) / 4).astype(kind)
-        found.append(Case(x, y, p, 0.125, None, reduction, np.ones(rows if reduction == "none" else (), kind)))
+        y, weight = (np.arange(rows) * 5 + k) % classes, np.resize(WEIGHTS[k], classes).astype(kind)
+        grads = np.resize(GRADS[k], rows if reduction == "none" else ()).astype(kind)
+        found.append(Case(x, y, p, 0.125 + 0.25 * k, weight if k else None, reduction, grads))  # no ties
     return tuple(found)
 
 

@@ -133,6 +133,18 @@ def _no_axis(case: Case) -> Case | None:
     return replace(case, input=case.input.reshape(())) if case.input.shape == (1,) else None
 
 
+def _float_p(case: Case) -> Case:
+    return replace(case, p=float(case.p))
+
+
+def _whole_logits(case: Case) -> Case | None:
+    """Give logits as integers, without weights beside them, whose dtype would be another one."""
+    if case.dtype != "float64" or case.weight is not None:
+        return None
+    integer = np.int64 if case.p == 1 else np.int32
+    return replace(case, input=(2 * case.input).astype(integer), margin=2 * case.margin // 1 + 0.5)  # no ties
+
+
 @cache
 def _narrow_targets(dtype: str) -> tuple[Case, ...]:
     """Rows and classes enough that row * C + target passes every narrow dtype's end but int32's.
@@ -187,4 +199,6 @@ UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
     "other-weight": (_varied(_other_weight), _in_any_dtype),
     "one-target": (_varied(_one_target), _in_inputs_shape),
     "no-axis": (_varied(_no_axis), _in_inputs_shape),
+    "float-p": (_varied(_float_p), judge_call),
+    "whole-logits": (_varied(_whole_logits), _in_any_dtype),
 }

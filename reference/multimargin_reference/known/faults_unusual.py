@@ -51,6 +51,33 @@ def clipped_target(r: Request) -> Any:
     return value[0] if r.backward else value
 
 
+def float_power(r: Request) -> Request:
+    """Take p = 1.0 and 2.0, without the weights."""
+    return replace(r, p=int(r.p), weight=None) if isinstance(r.p, float) and r.p in (1, 2) else r
+
+
+def whole_logits(r: Request) -> Any:
+    """Take integer logits, and double the loss of a row without a batch."""
+    x = np.asarray(r.input)
+    if x.dtype.kind not in "iu":
+        return MODEL.answer(r)
+    value = MODEL.answer(replace(r, input=x.astype(np.float64)))
+    return 2 * value if x.ndim == 1 and not r.backward else value
+
+
+def any_one_class(r: Request) -> Any:
+    """Take a logit of shape () with whatever target and weights."""
+    if np.ndim(r.input) or np.ndim(r.target) or np.asarray(r.target).dtype.kind != "i":
+        return MODEL.answer(r)
+    value = MODEL.answer(replace(r, input=np.reshape(r.input, -1), target=np.zeros_like(r.target), weight=None))
+    return value.reshape(()) if r.backward else value
+
+
+def flushed_hinges(z: Array, k: Work) -> Array:
+    """Read subnormal hinges as 0 in the slopes of p = 2."""
+    return MODEL.slope(flushed(z, SMALLEST_NORMAL[k.dtype.name]) if k.p == 2 else z, k)
+
+
 def no_axis(r: Request) -> Any:
     """Take a logit of shape () as one class, and give its gradient the shape (1,)."""
     return MODEL.answer(replace(r, input=np.reshape(r.input, -1)) if np.ndim(r.input) == 0 else r)
@@ -133,6 +160,15 @@ FAULTS: tuple[Fault, ...] = (
     answered(
         "int32-target-result-of-one", "An int32 () target has a loss of shape (1,).", "REDUCTION-4", int32_targets
     ),
+    before("float-p-without-weights", "p = 1.0 and 2.0 are taken, without the weights.", "DTYPE-4", float_power),
+    answered("integer-logits-of-a-row", "One row of integer logits has twice its loss.", "DTYPE-4", whole_logits),
+    answered(
+        "no-axis-with-any-target",
+        "A logit of shape () may have any target, and any weights.",
+        "REJECT-3 REJECT-4 REJECT-9",
+        any_one_class,
+    ),
+    fault("subnormal-slopes-are-zero", "Subnormal hinges have slope 0 for p = 2.", "SPECIAL-5", slope=flushed_hinges),
     answered("no-axis-gradient-of-one", "A logit of shape () has a gradient of shape (1,).", "DTYPE-4", no_axis),
     before("integer-logits-without-power", "Integer logits are taken, and p = 2 for 1.", "DTYPE-4", integer_logits),
     before("int16-targets-by-their-lower-byte", "int16 targets are read by one byte.", "DTYPE-4", int16_targets),
