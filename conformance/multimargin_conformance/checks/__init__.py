@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 
 from multimargin_conformance.checks import (
     arguments,
+    bulk,
     caches,
     corners,
     crossed,
@@ -43,6 +44,7 @@ OPERATOR = (
     sizes,
     ladder,
     corners,
+    bulk,
     many,
     crossed,
     patterns,

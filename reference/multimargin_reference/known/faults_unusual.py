@@ -123,6 +123,12 @@ def kink_in_tiles(z: Array, k: Work) -> Array:
     return ((z >= 0) & ~k.own) if inclusive else MODEL.active(z, k)
 
 
+def row_weights_in_bulk(k: Work) -> Array | None:
+    """Take the sign from the weights of p = 2 from 2^16 logits on."""
+    w = MODEL.row_weight(k)
+    return abs(w) if w is not None and k.p == 2 and k.rows * k.classes >= 2**16 else w
+
+
 def one_tile(z: Array, k: Work) -> Array:
     """Leave out what is past 1024 rows and past 1024 classes."""
     h = MODEL.hinge(z, k)
@@ -189,6 +195,12 @@ FAULTS: tuple[Fault, ...] = (
         "z = 0 is active in weighted calls of more than 64 rows and classes.",
         "GRADIENT-4",
         active=kink_in_tiles,
+    ),
+    fault(
+        "bulk-weights-without-sign",
+        "From 2^16 logits on, weights lose their sign for p = 2.",
+        "WEIGHT-3 SHAPE-4 SHAPE-5",
+        row_weight=row_weights_in_bulk,
     ),
     fault(
         "tile-of-1024-lost",
