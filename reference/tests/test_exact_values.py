@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from multimargin_reference.case import Case
-from multimargin_reference.exact_values import exact_values, legal_values, lowest_bits
+from multimargin_reference.exact_values import exact_gradient, exact_values, legal_values, lowest_bits
 from multimargin_reference.expectation import Enclosures, expected_values
 from multimargin_reference.formats import DTYPES
 
@@ -125,8 +125,44 @@ def test_subnormals_are_exact_only_where_they_are_kept() -> None:
     assert exact_values(of_row([0.0, 2.0**-149], margin=0.0), subnormal=True) is None
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gradient_may_be_exact_where_the_loss_is_not(dtype: str) -> None:
+    rng = np.random.default_rng(9)
+    alone = 0
+    for _ in range(600):
+        case = drawn(rng, dtype)
+        found = exact_gradient(case)
+        if found is not None:
+            alone += exact_values(case) is None
+            for flush in (False, True):
+                assert same(found, expected_values(case, flush=flush).gradient)
+    assert alone > 2
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_the_gradient_of_subnormal_logits(p: int) -> None:
+    g = np.array(1, np.float32)
+    steps = ((-140, 0.0, True), (-148, 0.0, p == 1), (-140, 2.0**-146, True), (-140, 2.0**-151, False))
+    for step, margin, is_exact in steps:
+        case = of_row([0.0, 2.0**step], margin=margin, p=p, grad_output=g)
+        found = exact_gradient(case, subnormal=True)
+        assert (found is not None) == is_exact
+        if found is not None:
+            assert same(found, expected_values(case).gradient)
+        assert exact_gradient(case) is None  # what may be flushed
+
+
+def test_a_gradient_whose_hinges_overflow_or_that_is_none_is_left_alone() -> None:
+    g = np.array(1, np.float16)
+    assert exact_gradient(of_row([-32768, -49152], "float16", margin=32768, grad_output=g)) is None
+    assert exact_gradient(of_row([0.0, 0.5])) is None
+    empty = Case(np.zeros((0, 2), np.float32), np.zeros(0, np.int64), grad_output=np.array(1, np.float32))
+    assert exact_gradient(empty) is None
+
+
 def test_an_overflow_is_silent() -> None:
     assert exact_values(of_row([0.0, 2.0**600], "float64", margin=0.0, p=2)) is None
+    assert exact_gradient(of_row([0.0, 1.7e308], "float64", grad_output=np.array(1.0))) is None
 
 
 def test_there_is_no_negative_zero() -> None:
