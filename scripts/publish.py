@@ -38,7 +38,7 @@ CONTROLS = "Negative controls: other losses, which must fail"
 class Published:
     """A backend's name on the command line, the profile, what builds it first, and the device that it needs.
 
-    environment: of environments.py, where it runs. clause, select: what a run is limited to. jobs: processes.
+    environment: of environments.py, where it runs. clause, select: what a run is limited to.
     """
 
     spec: str
@@ -49,10 +49,8 @@ class Published:
     environment: str = ""
     clause: str = ""
     select: str = ""
-    jobs: int = 1
 
 
-COMPILED = "torch:examples/compiled_drop_in.py:MultiMarginLoss"
 SOME = "VALUE-*"
 VECTORS = "*/????????????????/*"
 
@@ -93,7 +91,6 @@ BACKENDS = {
     "oracle": Published("oracle", "full", group=OURS),
     "torch-reference": Published("torch-reference", "full", group=OURS),
     "torch-reference-cuda": Published("torch-reference", "full", device="cuda", group=OURS),
-    "torch-reference-compiled": Published(COMPILED, "full", group=OURS, jobs=4),  # 2 hours of a core, 6 GB each
     "cpp": Published("cmd:examples/cpp/adapter", "training", _built("cpp"), group=OURS),
     "javascript": Published("cmd:node examples/javascript/adapter.mjs", "training", group=OURS),
     "sklearn-hinge": _control("sklearn-hinge", "onnx"),
@@ -120,7 +117,7 @@ def publish(name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "multimargin_conformance.cli", "check", backend.spec, "--output", folder]
         command += ["--profile", backend.profile, "--format", ",".join(SUFFIXES)]
-        command += ["-j", str(PROCESSES_ON_A_GPU if backend.device == "cuda" else backend.jobs)]
+        command += ["-j", str(PROCESSES_ON_A_GPU)] if backend.device == "cuda" else []
         python = interpreter(backend.environment) if backend.environment else ""
         more = {"--device": backend.device, "--python": python, "--clause": backend.clause, "-k": backend.select}
         command += [word for option, value in more.items() if value for word in (option, value)]
