@@ -231,9 +231,11 @@ def _one_target(classes: int, offset: int) -> Change:
 
 
 def _no_axis(target: int, weights: int = 0) -> Change:
-    """Give one logit without an axis, beside a target without one."""
+    """Give one logit without an axis, beside a target without one, in place of one row."""
 
     def changed(case: Case) -> Case:
+        if case.target.size != 1:
+            return case
         weight = np.ones(weights, case.input.dtype) if weights else None
         return replace(case, input=np.zeros((), case.input.dtype), target=np.array(target), weight=weight)
 
