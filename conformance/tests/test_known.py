@@ -118,6 +118,7 @@ FAMILIES = {
     "magnitudes": "*/magnitudes-*",
     "patterns": "*/patterns-*",
     "corners": "*/corners/*",
+    "bulk": "*/bulk-*",
     "vast": "*/vast/*",
     "large threads": "*/threads-large/*",
     "after rejection": "*/after-rejection/*",
