@@ -1,4 +1,4 @@
-"""This package's drop-in compiled by torch.compile, whole or not at all.
+"""This package's drop-in compiled by torch.compile, whole or not at all; within torch.func it is called as it is.
 
 $ multimargin check torch:examples/compiled_drop_in.py:MultiMarginLoss --profile full
 """
@@ -12,6 +12,8 @@ compiled = torch.compile(drop_in.multi_margin_loss, dynamic=True, fullgraph=True
 
 
 def multi_margin_loss(*arguments, **options):
+    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+        return drop_in.multi_margin_loss(*arguments, **options)  # torch.compile refuses to be called from torch.func
     config = torch._dynamo.config  # each thread has its own
     config.recompile_limit = config.accumulated_recompile_limit = 1 << 20  # dtypes, ranks and options have graphs
     config.specialize_float = False  # one graph for all margins
