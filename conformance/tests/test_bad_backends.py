@@ -22,7 +22,7 @@ from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
 from multimargin_reports import Report, read, terminal, write
 from multimargin_vectors import load
 
-SOME = "VALUE-1,REJECT-3,SHAPE-7,PURITY-[1-4],DTYPE-4,SPECIAL-7"
+SOME = "VALUE-1,REJECT-3,SHAPE-7,PURITY-[124],DTYPE-4,SPECIAL-7"
 
 Act = Callable[[Any, Any], Any]  # the right result and the input to what is returned
 
