@@ -60,6 +60,7 @@ class Session:
     answers: dict[tuple[str, str, str, str], list[str]] = field(default_factory=dict)
     place: int = 0  # of the item that runs
     places: dict[tuple[str, str, str, str], int] = field(default_factory=dict)  # where each answer came first
+    shrinks: bool = True  # whether a property's failure is made smaller
     caller: Caller = field(default=None)  # type: ignore[assignment] # the subject's own functions, unless given
 
     def __post_init__(self) -> None:

@@ -52,10 +52,14 @@ class _Over(BaseException):
 class Search:
     """One search for a failure, and what it has seen."""
 
-    def __init__(self, name: str, number: int) -> None:
-        """name, number: what the seed is made of, so that the same is drawn in every run and on every machine."""
+    def __init__(self, name: str, number: int, *, shrinks: bool = True) -> None:
+        """name, number: what the seed is made of, so that the same is drawn in every run and on every machine.
+
+        shrinks: whether the first failure is made smaller.
+        """
         self.seed = zlib.crc32(f"{name}/{number}".encode())
         self.findings: list[Finding] = []
+        self._most = MOST_FAILURES if shrinks else 0
         self._settled: Settled | None = None
 
     def seeded(self, test: T) -> T:
@@ -69,7 +73,7 @@ class Search:
     def broken(self, finding: Finding) -> None:
         """Note a failure. Raises Broken, or ends the search when there were enough."""
         self.findings.append(finding)
-        if len(self.findings) > MOST_FAILURES:
+        if len(self.findings) > self._most:
             raise _Over
         raise Broken(finding.message)
 

@@ -116,7 +116,7 @@ def try_orders(session: Session, dtypes: Sequence[str], part: str, generated: Ge
 
     dtypes: the first is that of most calls. part: "gradient" makes gradients beside losses.
     """
-    search = Search(f"orders/{dtypes[0]}/{part}", generated.seed)
+    search = Search(f"orders/{dtypes[0]}/{part}", generated.seed, shrinks=session.shrinks)
     parts = ("loss", "gradient") if part == "gradient" else ("loss",)
     drawn = _drawn(tuple(dtypes), session.subject.capabilities)
     limits = search.settings(max(1, generated.examples // 2), stateful_step_count=STEPS)

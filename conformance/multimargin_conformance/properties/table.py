@@ -63,7 +63,7 @@ TRIES = {
 
 def try_property(session: Session, name: str, dtype: str, part: str, generated: Generated) -> Result:
     """Return whether a property holds for the values that are drawn."""
-    chosen, search = TRIES[name], Search(f"{name}/{dtype}/{part}", generated.seed)
+    chosen, search = TRIES[name], Search(f"{name}/{dtype}/{part}", generated.seed, shrinks=session.shrinks)
     count, declared = max(1, generated.examples // chosen.slower), session.subject.capabilities
     known = _drawn_before(name, dtype, part, generated, declared)
     return tried(session, _strategy(name, dtype, declared), chosen.test, search, part, count, known)
