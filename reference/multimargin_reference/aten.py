@@ -18,41 +18,11 @@ CHECKED = "MULTIMARGIN_CHECK_TARGETS"  # set to 1: on CUDA a target out of range
 PLAIN = (Tensor, torch.nn.Parameter)
 FLOATS = (torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)
-NUMBERS = (int, float)
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-_loss: Any = torch._C._nn.multi_margin_loss
-_is_tracing, _is_transforming = torch._C._is_tracing, torch._C._are_functorch_transforms_active
-_modes = torch._C._len_torch_dispatch_stack
-_is_in_dynamo = torch.compiler.is_dynamo_compiling
-
-
-def loss_of_few(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduction: Any) -> Tensor | None:
-    """Return ATen's loss where ATen does the call as well, and is the first to be done: few numbers, a batch of them.
-
-    None where it does not, or refuses the call. Every look at an argument takes a fiftieth of what the call does.
-    """
-    if (
-        type(input) in PLAIN
-        and type(target) is Tensor
-        and input.dim() == 2
-        and target.dim() == 1
-        and input.dtype in FLOATS
-        and (0 < input.numel() < FEW if (on_cpu := input.is_cpu) else _are_few_on_cuda(input, target))
-        and p in (1, 2)
-        and type(margin) in NUMBERS
-        and reduction in REDUCTIONS
-        and (weight is None or (type(weight) in PLAIN and weight.dim() == 1))
-        and not _is_in_dynamo()  # while other compilers look, a mode is at work
-        and not (_is_tracing() or _is_transforming() or _modes() > 0 or forward_ad._current_level >= 0)
-    ):
-        try:
-            found: Tensor = _loss(input, target, p, margin, weight, REDUCTIONS[reduction])
-        except RuntimeError:
-            return None
-        if not on_cpu:
-            _assert_targets(input, target)
-        return found
-    return None
+loss: Any = torch._C._nn.multi_margin_loss
+is_tracing, is_transforming = torch._C._is_tracing, torch._C._are_functorch_transforms_active
+modes = torch._C._len_torch_dispatch_stack
+is_in_dynamo = torch.compiler.is_dynamo_compiling
 
 
 def are_few_halves(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
@@ -61,9 +31,7 @@ def are_few_halves(input: Tensor, target: Tensor, weight: Tensor | None) -> bool
         input.dtype in HALVES
         and type(input) in PLAIN
         and type(target) is Tensor
-        and input.dim() == 2
-        and target.dim() == 1
-        and (0 < input.numel() < FEW_HALVES if input.is_cpu else _are_few_on_cuda(input, target))
+        and (0 < input.numel() < FEW_HALVES if input.is_cpu else are_few_on_cuda(input, target))
         and (weight is None or (type(weight) in PLAIN and not weight.requires_grad))
         and not torch.compiler.is_compiling()
         and not sees_operations()
@@ -75,19 +43,20 @@ def loss_of_halves(
 ) -> Tensor:
     """Return ATen's loss of the numbers in float32, rounded once; its own kernel for halves rounds at every step."""
     wide = None if weight is None else weight.float()
-    found: Tensor = _loss(input.float(), target, p, margin, wide, REDUCTIONS[reduction])
-    _assert_targets(input, target)
+    found: Tensor = loss(input.float(), target, p, margin, wide, REDUCTIONS[reduction])
+    assert_targets(input, target)
     return found.to(input.dtype)
 
 
-def _assert_targets(input: Tensor, target: Tensor) -> None:
+def assert_targets(input: Tensor, target: Tensor) -> None:
     """Let the device assert targets: ATen's kernel there looks at 32 bits of each, and gather at all 64."""
     if not input.is_cpu:
         input.detach()[0].gather(0, target)
 
 
-def _are_few_on_cuda(input: Tensor, target: Tensor) -> bool:
-    few = input.is_cuda and 0 < input.numel() < FEW_ON_CUDA and input.shape[1] < FEW_CLASSES_ON_CUDA
+def are_few_on_cuda(input: Tensor, target: Tensor) -> bool:
+    batch = input.is_cuda and input.dim() == 2 and target.dim() == 1
+    few = batch and 0 < input.numel() < FEW_ON_CUDA and input.shape[1] < FEW_CLASSES_ON_CUDA
     return few and target.dtype is torch.int64 and target.device == input.device and not checks_targets()
 
 
@@ -99,9 +68,9 @@ def checks_targets() -> bool:
 def sees_operations() -> bool:
     """Return whether something is at work that has to see every operation."""
     return (
-        _is_tracing()
-        or _is_transforming()
-        or _modes() > 0
+        is_tracing()
+        or is_transforming()
+        or modes() > 0
         or forward_ad._current_level >= 0  # of a tangent ATen and kernels make nothing, and say nothing
     )
 

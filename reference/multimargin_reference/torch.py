@@ -19,12 +19,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from multimargin_reference import aten, torch_operators
+from multimargin_reference.aten import FEW, FLOATS, PLAIN, is_in_dynamo, is_tracing, is_transforming, modes
+from multimargin_reference.aten import REDUCTIONS as ATENS_REDUCTIONS
+from multimargin_reference.aten import loss as atens_loss
 from multimargin_reference.engine import engine
 from multimargin_reference.module import check_constructor, reduction_from_flags
 from multimargin_reference.validation import REDUCTIONS
 
+POWERS, NUMBERS = (1, 2), (int, float)
 COMPUTE_DTYPES = {
     torch.float16: torch.float32,
     torch.bfloat16: torch.float32,
@@ -52,9 +57,26 @@ def multi_margin_loss(
     Raises ValueError for p, reduction or weight's rank, TypeError for what is not a tensor or a number, RuntimeError
     for any other wrong shape, dtype or value, and NotImplementedError for a second derivative.
     """
-    if size_average is None and reduce is None:
-        atens = aten.loss_of_few(input, target, p, margin, weight, reduction)
-        if atens is not None:  # what ATen refuses is refused below, in more words
+    if (  # ATen does these calls as well, and is the first to be done; each look here takes a fiftieth of what one does
+        not is_in_dynamo()
+        and size_average is None
+        and reduce is None
+        and type(input) in PLAIN
+        and type(target) is Tensor
+        and input.dtype in FLOATS
+        and (0 < input.numel() < FEW if (on_cpu := input.is_cpu) else aten.are_few_on_cuda(input, target))
+        and p in POWERS
+        and type(margin) in NUMBERS
+        and (weight is None or (type(weight) in PLAIN and weight.dim() == 1))
+        and not (is_tracing() or is_transforming() or modes() or forward_ad._current_level >= 0)
+    ):
+        try:
+            atens: Tensor = atens_loss(input, target, p, margin, weight, ATENS_REDUCTIONS[reduction])
+        except (RuntimeError, KeyError):
+            pass  # what it refuses is refused below, in more words
+        else:
+            if not on_cpu:
+                aten.assert_targets(input, target)
             return atens
     reduction = reduction_from_flags(size_average, reduce, reduction)
     _check_types(input, target, weight, margin)
@@ -110,9 +132,7 @@ class MultiMarginLoss(torch.nn.Module):
         """Return the loss."""
         buffers = self._buffers  # looked at first: a module's own look for `weight` takes longer than all the rest
         weight = buffers["weight"] if "weight" in buffers else self.weight  # noqa: SIM401
-        p, margin, reduction = self.p, self.margin, self.reduction
-        atens = aten.loss_of_few(input, target, p, margin, weight, reduction)
-        return multi_margin_loss(input, target, p, margin, weight, reduction=reduction) if atens is None else atens
+        return multi_margin_loss(input, target, self.p, self.margin, weight, None, None, self.reduction)
 
 
 class _Loss(torch.autograd.Function):

@@ -42,7 +42,7 @@ def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         pytest.importorskip("numba")
         assert drop_in._kernels(torch.device("cpu")) is not None
     if request.param != "handed over":
-        monkeypatch.setattr(aten, "FEW", 0)
+        monkeypatch.setattr(drop_in, "FEW", 0)
         monkeypatch.setattr(aten, "FEW_ON_CUDA", 0)
     else:
         monkeypatch.setattr(aten, "FEW_HALVES", aten.FEW)  # as on CUDA
