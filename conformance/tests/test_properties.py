@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -110,6 +111,17 @@ def test_a_failure_is_shrunk() -> None:
     assert finding.case is not None
     assert finding.case.input.size <= 4
     assert exact_values(finding.case) is not None
+
+
+def test_a_failure_is_not_shrunk_where_that_is_not_asked_for() -> None:
+    session = session_of(faults_by_name()["hinge-softplus"])
+    sizes = []
+    for shrinks in (True, False):
+        finding = items("float32", examples=40)["any-size", "loss"].run(replace(session, shrinks=shrinks)).finding
+        assert finding is not None
+        assert finding.case is not None
+        sizes.append(finding.case.input.size)
+    assert sizes[0] < 10 < sizes[1]
 
 
 def found(report: Report) -> list[tuple[str, str]]:
