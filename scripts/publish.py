@@ -51,6 +51,7 @@ class Published:
     select: str = ""
 
 
+COMPILED = "examples/compiled_drop_in.py"  # an hour
 SOME = "VALUE-*"
 VECTORS = "*/????????????????/*"
 
@@ -90,6 +91,7 @@ BACKENDS = {
     "reference": Published("reference", "full", group=OURS),
     "oracle": Published("oracle", "full", group=OURS),
     "torch-reference": Published("torch-reference", "full", group=OURS),
+    "torch-reference-compile": Published(f"torch:{COMPILED}:MultiMarginLoss", "full", group=OURS),
     "torch-reference-cuda": Published("torch-reference", "full", device="cuda", group=OURS),
     "cpp": Published("cmd:examples/cpp/adapter", "training", _built("cpp"), group=OURS),
     "javascript": Published("cmd:node examples/javascript/adapter.mjs", "training", group=OURS),

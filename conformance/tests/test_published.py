@@ -24,7 +24,7 @@ FOLDER = ROOT / "reports" / "published"
 sys.path.append(str(ROOT / "scripts"))  # what publish.py imports
 PUBLISH = runpy.run_path(str(ROOT / "scripts" / "publish.py"))
 TRACED = ("torch-decomposition", "torch-compile", "torch-compile-aot")
-CONFORMANT = ("reference", "oracle", "torch-reference", "cpp", "javascript")
+CONFORMANT = ("reference", "oracle", "torch-reference", "torch-reference-compile", "cpp", "javascript")
 ELSEWHERE = [
     name for name, b in PUBLISH["BACKENDS"].items() if b.environment or b.device
 ]  # published where there is one
