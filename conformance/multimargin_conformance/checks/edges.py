@@ -28,7 +28,7 @@ from multimargin_reference.formats import DTYPES, FORMATS, Format
 OPTIONS = tuple(product((1, 2), REDUCTIONS, (False, True)))
 SUMMANDS = 14  # classes
 MANY = (512, 4096, 8192)  # classes; powers of two, so that results are exact
-COUNTED = 4096  # classes that are all active
+COUNTED, MOST_COUNTED = 4096, 2**17  # classes that are all active
 STEP = 1.5  # units of roundoff: more than half a last place of 1.5, less than one and a half
 Make = Callable[[Format, int, str, bool], list[Case]]
 
@@ -194,11 +194,20 @@ def _ties(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
 
 
 def _all_active(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
-    """More active terms than a half counts, all of them alike."""
+    """More active terms than a half counts, and more than 16 bits do, all of them alike.
+
+    The many are a batch in one half of the options, and none in the other.
+    """
     if fmt.precision <= 11:
         return []
-    weight = np.resize([2.0, 1.0], COUNTED) if weighted else None
-    return [_case(fmt, np.zeros((1, COUNTED)), [1], p, reduction, weight, 0.5)]
+    few, many = (
+        _case(fmt, np.zeros((1, n)), [y], p, reduction, np.resize([2.0, 1.0], n) if weighted else None, 0.5)
+        for n, y in ((COUNTED, 1), (MOST_COUNTED, MOST_COUNTED * 3 // 4))
+    )
+    if (p + REDUCTIONS.index(reduction) + weighted + (fmt.name == "float64")) % 2:
+        x = many.input[0]
+        many = replace(many, input=x, target=many.target.reshape(()), grad_output=np.ones((), x.dtype))
+    return [few, many]
 
 
 EDGES = {

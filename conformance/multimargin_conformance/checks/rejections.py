@@ -19,7 +19,7 @@ from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import REDUCTIONS, Capabilities
 from multimargin_conformance.checks.contexts import chosen, chosen_larger, valid
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import every_other
+from multimargin_conformance.checks.layouts import every_other, reversed_
 from multimargin_conformance.checks.single import TARGET_RANGE, in_range
 from multimargin_conformance.isolation.launch import ON_THE_HOST
 from multimargin_conformance.judge import judge_rejection
@@ -85,8 +85,9 @@ class Made:
         """Return what is handed over in place of a call's own arrays."""
         if self.kind != STRIDED:
             return {}
+        layout = every_other if case.p == 1 else reversed_
         arrays = {name: getattr(case, name) for name in ARGUMENTS[part]}
-        return {name: every_other(array) for name, array in arrays.items() if array is not None}
+        return {name: layout(array) for name, array in arrays.items() if array is not None}
 
 
 @cache

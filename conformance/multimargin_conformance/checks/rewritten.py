@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from multimargin_conformance.calling import ARGUMENTS
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.contexts import contexts, valid
+from multimargin_conformance.checks.corners import STEPS
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import every_other
 from multimargin_conformance.checks.single import part_of
@@ -27,9 +28,14 @@ from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Values
+from multimargin_reference.formats import DTYPES
 from multimargin_vectors.draft import has_kink
+from multimargin_vectors.splitmix import integers
 
 SHAPES = ((2, 2), (4, 4), (2, 16))
+LARGE = ((64, 64), (256, 512))  # few: of float32 and float64
+WEIGHTS, GRADS = (2.0, 1.0, -0.5), (1.0, -2.0, 0.5)
+STREAM = 85_000  # where the random numbers of these begin
 CLAUSES = {
     "PURITY-3": ["rewritten arrays", "a gradient after a loss", "a loss after a gradient"],
     "REJECT-3": ["a target rewritten to -1"],
@@ -47,7 +53,8 @@ def items(scope: Scope) -> Iterator[Item]:
             continue
         for part in ("loss", "gradient") if scope.gradient else ("loss",):
             for name, layout in LAYOUTS.items():
-                yield _rewritten(dtype, part, name, layout, cases)
+                large = [case for case in _large(dtype) if not scope.capabilities.leaves_out(case)]
+                yield _rewritten(dtype, part, name, layout, [*cases, *(large if name == PLAIN else ())])
             yield _invalid(dtype, part, cases)
         for part, alike in product(OTHER, (False, True)) if scope.gradient else ():
             yield _after_other(dtype, part, cases, scope.capabilities, alike=alike)
@@ -56,6 +63,18 @@ def items(scope: Scope) -> Iterator[Item]:
 @cache
 def _cases(dtype: str) -> tuple[Case, ...]:
     return tuple(valid(c, dtype) for c in contexts() if c.shape in SHAPES and c.weighted)
+
+
+@cache
+def _large(dtype: str) -> tuple[Case, ...]:
+    if dtype not in STEPS:
+        return ()
+    kind, found = DTYPES[dtype], []
+    for k, (rows, classes) in enumerate(LARGE):
+        x = (integers(STREAM + k, rows * classes, 8).reshape(rows, classes) / 4).astype(kind)
+        y, weight, grads = np.arange(rows) * 5 % classes, np.resize(WEIGHTS, classes), np.resize(GRADS, rows)
+        found.append(Case(x, y, 1 + k % 2, 0.125, weight.astype(kind), "none", grads.astype(kind)))  # no ties
+    return tuple(found)
 
 
 def _given(case: Case, part: str, layout: Callable[[Any], Any]) -> dict[str, NDArray[Any]]:

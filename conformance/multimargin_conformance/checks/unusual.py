@@ -6,6 +6,7 @@ dtype has digits, and may be another one in the next call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -85,6 +86,7 @@ def _in_any_dtype(session: Session, case: Case, part: str, _: Scope, given: Arra
         return None
     arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
     usual: dict[str, Any] = {name: None if a is None else a.astype(np.float32) for name, a in arrays.items()}
+    usual["margin"] = float(case.margin)
     expected = part_of(legal_values(replace(case, **usual)), part)
     lo, hi = (np.nextafter(ends.astype(np.float32), end) for ends, end in ((expected.lo, -FAR), (expected.hi, FAR)))
     around = replace(expected, dtype=None, lo=lo.astype(np.float64), hi=hi.astype(np.float64))
@@ -135,6 +137,21 @@ def _no_axis(case: Case) -> Case | None:
 
 def _float_p(case: Case) -> Case:
     return replace(case, p=float(case.p))
+
+
+def _whole_margin(case: Case) -> Case:
+    return replace(case, margin=math.ceil(case.margin))
+
+
+def _other_margin(case: Case) -> Case:
+    """Give the margin, which both dtypes hold, as a number of the other: the answer may have either."""
+    other: Any = OTHER[case.dtype]
+    return replace(case, margin=other(case.margin))
+
+
+def _other_text(case: Case) -> Case:
+    """Give the reduction as what is a str, though not its type."""
+    return replace(case, reduction=np.str_(case.reduction))
 
 
 def _whole_logits(case: Case) -> Case | None:
@@ -200,5 +217,8 @@ UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
     "one-target": (_varied(_one_target), _in_inputs_shape),
     "no-axis": (_varied(_no_axis), _in_inputs_shape),
     "float-p": (_varied(_float_p), judge_call),
+    "whole-margin": (_varied(_whole_margin), _in_any_dtype),
+    "other-margin": (_varied(_other_margin), _in_any_dtype),
+    "other-text": (_varied(_other_text), _in_any_dtype),
     "whole-logits": (_varied(_whole_logits), _in_any_dtype),
 }

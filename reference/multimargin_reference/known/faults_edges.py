@@ -167,6 +167,12 @@ FAULTS: tuple[Fault, ...] = (
         validate=unchecked_targets(lambda x, _y, _w: np.shape(x)[-1] > 256),
     ),
     fault(
+        "target-unchecked-reversed",
+        "Targets with a negative stride are not checked.",
+        "REJECT-3 REJECT-4 REJECT-5",
+        validate=unchecked_targets(lambda _x, y, _w: np.ndim(y) == 1 and np.asarray(y).strides[0] < 0),
+    ),
+    fault(
         "target-unchecked-strided",
         "Targets that are not contiguous are clipped, not checked.",
         "REJECT-4 REJECT-3",

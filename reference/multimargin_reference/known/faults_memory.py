@@ -97,6 +97,22 @@ def one_buffer(which: bool | None = None) -> Answer:
     return answer
 
 
+def ring_of_buffers() -> Answer:
+    """Return losses of 256 rows and more in one of eight arrays, in turn."""
+    rings: dict[Any, list[Any]] = {}
+
+    def answer(r: Request) -> Any:
+        value = MODEL.answer(r)
+        if r.backward or value.size < 256:
+            return value
+        ring = rings.setdefault((value.shape, value.dtype.name), [np.empty_like(value) for _ in range(8)])
+        ring.append(ring.pop(0))
+        ring[-1][...] = value
+        return ring[-1]
+
+    return answer
+
+
 def one_workspace() -> Answer:
     """Return views of one workspace, whatever their shape."""
     workspace = SimpleNamespace(memory=np.zeros(0, np.uint8))
@@ -245,6 +261,7 @@ REUSED = (
         "gradient-buffer-reused", "Gradients of one shape share one buffer.", "PURITY-4", lambda: one_buffer(True)
     ),
     stateful("workspace-reused", "Results are views of one workspace.", "PURITY-4", one_workspace),
+    stateful("ring-of-eight", "Losses of 256 rows and more take eight arrays in turn.", "PURITY-4", ring_of_buffers),
     stateful("result-zeroed-by-next-call", "A result is zeroed when the next call is made.", "PURITY-4", late_write),
 )
 

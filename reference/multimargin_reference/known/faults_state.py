@@ -39,15 +39,15 @@ def content(*arrays: Any) -> Any:
     return tuple(None if a is None else np.asarray(a).tobytes() for a in arrays)
 
 
-def cached_argument(argument: str) -> Callable[[], Answer]:
-    """Keep a private copy of an argument by identity, so that a change in place goes unnoticed."""
+def cached_argument(argument: str, least: int = 0) -> Callable[[], Answer]:
+    """Keep a private copy of an argument of so many numbers by identity, so that a change in place goes unnoticed."""
 
     def start() -> Answer:
         copies: dict[int, Any] = {}
 
         def answer(r: Request) -> Any:
             array = getattr(r, argument)
-            if array is None:
+            if array is None or np.size(array) < least:
                 return MODEL.answer(r)
             kept = copies.setdefault(id(array), (array, np.array(array)))
             return MODEL.answer(replace(r, **{argument: kept[1]}))
@@ -233,6 +233,12 @@ CACHED = (
     ),
     stateful(
         "cache-weight-by-identity", "The weight is copied once for each object.", "PURITY-3", cached_argument("weight")
+    ),
+    stateful(
+        "cache-large-input-by-identity",
+        "Inputs of 4096 numbers and more are copied once for each object.",
+        "PURITY-3",
+        cached_argument("input", 4096),
     ),
 )
 

@@ -56,6 +56,21 @@ def float_power(r: Request) -> Request:
     return replace(r, p=int(r.p), weight=None) if isinstance(r.p, float) and r.p in (1, 2) else r
 
 
+def whole_margin(r: Request) -> Request:
+    """Take a margin that is an int as 1."""
+    return replace(r, margin=1.0) if isinstance(r.margin, int) else r
+
+
+def other_margin(r: Request) -> Request:
+    """Round a margin that is a number of NumPy's to a whole one."""
+    return replace(r, margin=float(round(float(r.margin)))) if isinstance(r.margin, np.floating) else r
+
+
+def other_text(r: Request) -> Request:
+    """Take a reduction that is a text of NumPy's for the mean."""
+    return replace(r, reduction="mean") if isinstance(r.reduction, np.str_) else r
+
+
 def whole_logits(r: Request) -> Any:
     """Take integer logits, and double the loss of a row without a batch."""
     x = np.asarray(r.input)
@@ -167,6 +182,9 @@ FAULTS: tuple[Fault, ...] = (
         "int32-target-result-of-one", "An int32 () target has a loss of shape (1,).", "REDUCTION-4", int32_targets
     ),
     before("float-p-without-weights", "p = 1.0 and 2.0 are taken, without the weights.", "DTYPE-4", float_power),
+    before("whole-margin-is-one", "A margin that is an int is taken as 1.", "DTYPE-4", whole_margin),
+    before("numpy-margin-rounded", "A margin that is a number of NumPy's is rounded.", "DTYPE-4", other_margin),
+    before("numpy-text-is-mean", "A reduction that is a text of NumPy's is taken for the mean.", "DTYPE-4", other_text),
     answered("integer-logits-of-a-row", "One row of integer logits has twice its loss.", "DTYPE-4", whole_logits),
     answered(
         "no-axis-with-any-target",
