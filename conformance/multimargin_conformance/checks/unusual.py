@@ -17,6 +17,7 @@ import numpy as np
 
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import REDUCTIONS
+from multimargin_conformance.checks.changes import rows_of, with_input
 from multimargin_conformance.checks.contexts import contexts, larger, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import every_other
@@ -28,6 +29,7 @@ from multimargin_reference.exact_values import legal_values
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.rejection import meaning
 from multimargin_vectors.draft import uniform
+from multimargin_vectors.families.covering import without_kinks
 
 NARROW = {  # of targets; N and C
     "int8": (40, 128),
@@ -140,7 +142,8 @@ def _float_p(case: Case) -> Case:
 
 
 def _whole_margin(case: Case) -> Case:
-    return replace(case, margin=math.ceil(case.margin))
+    margin, (x, y) = math.ceil(case.margin), rows_of(case)
+    return replace(with_input(case, without_kinks(x, y, float(margin))), margin=margin)
 
 
 def _other_margin(case: Case) -> Case:
