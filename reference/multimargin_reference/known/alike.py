@@ -105,6 +105,18 @@ ALIKE: dict[tuple[str, ...], str] = {
         "rows-past-2-18",
     ): "One check has all vast calls of a dtype and part, of both sizes too.",
     (
+        "gradient-weight-missing",
+        "backward-ignores-weight",
+    ): "They differ in whether backward rejects a weight of a wrong shape, which it need not.",
+    (
+        "classes-past-2-18",
+        "tile-of-1024-lost",
+    ): "One check has all vast calls of a dtype and part, with a term in the last corner.",
+    (
+        "one-target-gradient-batched",
+        "scalar-target-gradient-doubled",
+    ): "One check has the gradients of one target beside (C,), and of none beside (1, C).",
+    (
         "second-tile-both-ways",
         "filled-tile-taken-as-empty",
     ): "One check has the calls with few terms in the corners, of whole and of cut tiles.",

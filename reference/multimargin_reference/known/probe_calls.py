@@ -211,3 +211,27 @@ def after_rejection() -> Iterator[Request]:
     yield call(x, y)
     yield call(x, y + 4)
     yield call(x, y)
+
+
+def large_in_place() -> Iterator[Request]:
+    """Yield two calls of one large array, whose contents are others in the second."""
+    x, y, _, _ = drawn("float64", (64, 64), seed=19)
+    yield call(x, y)
+    x[...] = x[:, ::-1].copy()
+    yield call(x, y)
+
+
+def many_losses() -> Iterator[Request]:
+    """Yield calls of many rows that keep them apart, with other margins."""
+    x, y, _, _ = drawn("float64", (256, 2), seed=20)
+    for margin in range(10):
+        yield call(x, y, margin=float(margin), reduction="none")
+
+
+def other_scalars() -> Iterator[Request]:
+    """Yield calls with a margin or a reduction of another type, and with a reversed target out of range."""
+    x, y, _, _ = drawn("float64", (4, 4), seed=21)
+    yield from both(x, y, margin=2)
+    yield from both(x, y, margin=np.float32(0.25))
+    yield from both(x, y, reduction=np.str_("sum"))
+    yield from both(x, backwards(np.array([4, 0, 0, 0])))

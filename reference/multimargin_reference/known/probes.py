@@ -23,7 +23,10 @@ from multimargin_reference.known.probe_calls import (
     drawn,
     interleaved,
     invalid,
+    large_in_place,
     layouts,
+    many_losses,
+    other_scalars,
     repeated,
     zeros_in_place,
 )
@@ -259,5 +262,8 @@ PROBES = (
     *(Probe(f"classes-{c}-{t}", partial(wide_classes, c, t), units=8)
         for c, t in ((7, 5), (100, 98), (135, 131), (257, 254), (65537, 65536))),
     *(Probe(f"rows-{n}", partial(tall, n)) for n in (33, 131, 300, 1100, 65600)),
+    Probe("large-in-place", large_in_place),
+    Probe("many-losses", many_losses),
+    Probe("other-scalars", other_scalars),
     Probe("repeated", repeated, units=1e6),
 )  # fmt: skip
