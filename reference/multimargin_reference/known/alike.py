@@ -117,6 +117,14 @@ ALIKE: dict[tuple[str, ...], str] = {
         "scalar-target-gradient-doubled",
     ): "One check has the gradients of one target beside (C,), and of none beside (1, C).",
     (
+        "target-unchecked-reversed",
+        "target-unchecked-strided",
+    ): "Each check of targets out of range elsewhere in memory has both layouts.",
+    (
+        "target-int32-as-int16",
+        "int16-targets-by-their-lower-byte",
+    ): "One check has the targets of all narrow dtypes.",
+    (
         "second-tile-both-ways",
         "filled-tile-taken-as-empty",
     ): "One check has the calls with few terms in the corners, of whole and of cut tiles.",
