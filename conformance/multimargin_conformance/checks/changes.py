@@ -129,6 +129,11 @@ def wide_margin(case: Case, part: str) -> Expected | None:
     return stands_for(replace(with_input(case, x), margin=margin), replace(with_input(case, hinges), margin=0.0), part)
 
 
+def minus_zero_margin(case: Case, part: str) -> Expected | None:
+    """Take a margin of -0.0, which is 0."""
+    return stands_for(replace(case, margin=-0.0), case, part) if case.margin == 0 else None
+
+
 def increasing(case: Case, part: str) -> Expected | None:
     """Let targets increase by one from row to row, up to the last class: kernels take that for a diagonal."""
     rows, classes = (1, *case.input.shape)[-2:]

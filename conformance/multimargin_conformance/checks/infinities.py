@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from multimargin_conformance.checks.changes import FAR, Expected, plain, replaced, rows_of, stands_for, with_input
+from multimargin_conformance.checks.changes import FAR, NAN, Expected, plain, replaced, rows_of, stands_for, with_input
 from multimargin_reference.case import Case
 
 
@@ -93,21 +93,28 @@ def _infinite_slopes(case: Case, w: float) -> tuple[NDArray[np.int64], NDArray[n
     return first + np.append(at, y[-1]), np.append(np.full(len(at), sign), -sign)
 
 
-def grad_output(value: float) -> Callable[[Case, str], Expected | None]:
-    """Put a value into the last row's grad_output; other rows have what they had. Its own row has vectors."""
+def grad_output(value: float, *, by_row: bool) -> Callable[[Case, str], Expected | None]:
+    """Put NaN or inf into the last row's grad_output, other rows have what they had; or into the only one there is.
+
+    What is active has the value times its slope. What is not has 0, or NaN where it is multiplied; then the target's
+    element, a sum, may be NaN too.
+    """
 
     def change(case: Case, part: str) -> Expected | None:
         g = case.grad_output
-        if part == "loss" or g is None or not g.ndim or len(g) < 2:
+        expected = plain(case, part) if part == "gradient" and g is not None and bool(g.ndim) is by_row else None
+        if g is None or expected is None:
             return None
-        expected = plain(case, part)
-        if expected is None:
-            return None
-        g = g.copy()
-        g[-1] = value
-        lo, hi, classes = expected.values.lo.copy(), expected.values.hi.copy(), case.input.shape[-1]
-        lo[-classes:], hi[-classes:] = -np.inf, np.inf
-        also = dict.fromkeys(range(lo.size - classes, lo.size), frozenset({"nan"}))
+        g, (x, y) = g.copy(), rows_of(case)
+        slopes = np.sign(g.reshape(-1)[-1]) * expected.values.nearest.reshape(x.shape)
+        g.reshape(-1)[-1:] = value
+        reached = np.arange(len(x))[:, None] >= (len(x) - 1 if by_row else 0)
+        active, own = reached & (slopes != 0), np.arange(x.shape[1]) == y[:, None]
+        lo, hi = (  # nothing but NaN is legal between inf and -inf
+            np.where(active, end if np.isnan(value) else np.copysign(value, slopes), ends.reshape(x.shape)).reshape(-1)
+            for end, ends in ((np.inf, expected.values.lo), (-np.inf, expected.values.hi))
+        )
+        also = dict.fromkeys(np.flatnonzero(reached & (~active | own | np.isnan(value))).tolist(), NAN)
         return Expected(replace(case, grad_output=g), replace(expected.values, lo=lo, hi=hi, also=also))
 
     return change

@@ -191,6 +191,11 @@ def _weight(dtype: str, number: float, p: int) -> Case:
     return _call(dtype, (0.0, 1.0), p, 0.0, number)
 
 
+def _weighted_logit(dtype: str, number: float, p: int) -> Case:
+    """z is a logit, times a weight that is large."""
+    return _call(dtype, (0.0, number), p, 0.0, float(2 ** (12 // p)))
+
+
 def _grad_output(dtype: str, number: float, p: int) -> Case:
     """z = 1, times a grad_output."""
     return replace(_call(dtype, (0.0, 1.0), p, 0.0), grad_output=np.array([number]).astype(DTYPES[dtype]))
@@ -210,6 +215,7 @@ KINDS = {
     "logit": Kind(("VALUE-1", "GRADIENT-1"), _logit, odd=True),
     "margin": Kind(("VALUE-6", "GRADIENT-1"), _margin, odd=True),
     "weight": Kind(("WEIGHT-2", "GRADIENT-7"), _weight, odd=True, every=True),
+    "weighted-logit": Kind(("WEIGHT-2", "GRADIENT-7"), _weighted_logit),
     "grad-output": Kind(("", "GRADIENT-8"), _grad_output, odd=True, every=True),
     "subnormal-logit": Kind(("", "SPECIAL-5"), _subnormal_logit, every=True, flushed=True),
 }

@@ -32,7 +32,7 @@ from multimargin_reference.rejection import rejecting_clause
 FIRST, MIDDLE, LAST = 0, 1, 2
 UNUSED = "-unused"  # how reasons end that are of the gradient alone
 CONTEXTS, STRIDED = "contexts", "strided"
-LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2))
+LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (300,))
 LARGEST = (((1, 70_001), "mean"), ((70_001, 2), "sum"))  # more than 16 bits count
 LONG = 10_000  # logits; beyond, only the targets' values are put to the test
 SHOWN = 4096  # logits of a call that a finding carries
@@ -152,13 +152,13 @@ def _in_all_contexts(dtype: str, dtypes: tuple[str, ...]) -> list[Case]:
 
 @cache
 def _large(dtype: str, _: tuple[str, ...]) -> list[Case]:
-    """Return calls of many classes or rows with every reduction, with and without weights."""
+    """Return calls of many classes or rows, or of many classes without a batch, with every reduction and weights."""
     kind, found = DTYPES[dtype], []
     for k, (shape, reduction) in enumerate([*product(LARGE, REDUCTIONS), *LARGEST]):
-        rows, classes = shape
-        x, y = np.resize([0.5, -0.25, 1.0], shape).astype(kind), np.arange(rows) % classes
+        classes, batch = shape[-1], shape[:-1]
+        x, y = np.resize([0.5, -0.25, 1.0], shape).astype(kind), np.resize(np.arange(shape[0]) % classes, batch)
         weight = np.resize([1.0, 0.5], classes).astype(kind) if k % 2 else None
-        grads = np.ones(rows if reduction == "none" else (), kind)
+        grads = np.ones(batch if reduction == "none" else (), kind)
         found.append(Case(x, y, 1 + k // 2 % 2, 1.0, weight, reduction, grads))
     return found
 
@@ -268,7 +268,7 @@ def _beside(value: float, change: Change) -> Change:
 
 
 def _at_margin(margin: float, change: Change) -> Change:
-    """Change a call in which every class is active."""
+    """Change a call in which every class is active, or none is."""
     return lambda case: replace(change(case), margin=margin)
 
 
@@ -318,6 +318,7 @@ REASONS: dict[str, tuple[str, Change]] = {
     "target-classes-beside-infinity": ("REJECT-4", _beside(-np.inf, _target(0, LAST, 1))),
     "target-negative-beside-infinity": ("REJECT-3", _beside(np.inf, _target(-1, FIRST))),
     "target-negative-at-any-margin": ("REJECT-3", _at_margin(1e4, _target(-1, LAST))),
+    "target-classes-at-no-margin": ("REJECT-4", _at_margin(-1e4, _target(0, LAST, 1))),
     "target-classes-beside-nan-weight": ("REJECT-4", _beside_nan_weight(_target(0, FIRST, 1))),
     "target-wraps-at-8-bits": ("REJECT-5", _target(None, FIRST, 2**8)),
     "target-wraps-at-16-bits": ("REJECT-5", _target(None, LAST, 2**16)),
@@ -344,6 +345,7 @@ REASONS: dict[str, tuple[str, Change]] = {
     "targets-column": ("REJECT-7", _targets(lambda y, n: np.resize(y, (n, 1)))),
     "targets-row": ("REJECT-7", _targets(lambda y, n: np.resize(y, (1, n)))),
     "targets-with-two-more-axes": ("REJECT-7", _targets(lambda y, n: np.resize(y, (n, 1, 1)))),
+    "targets-with-three-more-axes": ("REJECT-7", _targets(lambda y, n: np.resize(y, (n, 1, 1, 1)))),
     "targets-scalar": ("REJECT-7", _targets(lambda y, _: np.resize(y, ()))),
     "targets-float32": ("REJECT-8", _targets(lambda y, _: y.astype(np.float32))),
     "targets-float64": ("REJECT-8", _targets(lambda y, _: y.astype(np.float64))),

@@ -125,7 +125,8 @@ def _options_text(_key: str, p: Any, margin: float, reduction: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    """Return a number or string as JSON text, which has no NaN."""
+    """Return a number, NumPy's own too, or a string as JSON text, which has no NaN."""
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not math.isfinite(value):
         return json.dumps({"float64": _bits(value)})
     return json.dumps(value)

@@ -50,6 +50,12 @@ FAULTS: tuple[Fault, ...] = (
         p_as(lambda p: isinstance(p, str), lambda _p: 1),
     ),
     before(
+        "p-of-numpy-unchecked",
+        "Only Python's numbers are checked: another p of a type of NumPy's acts as 1.",
+        "REJECT-1",
+        p_as(lambda p: isinstance(p, np.generic) and p not in (1, 2), lambda _p: 1),
+    ),
+    before(
         "p-within-a-tolerance",
         "A p within 1e-5 of 1 or 2 is rounded to it.",
         "REJECT-1",

@@ -203,6 +203,12 @@ GRAD_OUTPUT = (
         weigh_gradient=by_column,
     ),
     fault(
+        "grad-output-not-finite-as-zero-for-mean",
+        "A grad_output that is not finite counts as 0 for reduction = mean.",
+        "GRADIENT-8",
+        factor=in_reduction("mean", by_g(lambda g: np.where(np.isfinite(g), g, 0))),
+    ),
+    fault(
         "grad-output-by-target",
         "Row n takes grad_output[y[n] mod N].",
         "GRADIENT-9",

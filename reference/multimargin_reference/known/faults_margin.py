@@ -94,6 +94,12 @@ MARGIN = (
         "VALUE-6",
         difference=lambda k: (k.margin * abs(k.target_logit) - k.target_logit) + k.x,
     ),
+    fault(
+        "margin-sign-by-its-bit",
+        "A margin whose sign bit is set is taken for one below 0, at least one step of 2^-10.",
+        "VALUE-6 GRADIENT-1",
+        difference=shifted(lambda m: min(m, -(2.0**-10)) if np.signbit(m) else m),
+    ),
     before("margin-rejected-unless-positive", "Margins of 0 and below are rejected.", "VALUE-6", reject_margin),
 )
 

@@ -87,6 +87,15 @@ def zero_for_nan_target(k: Work) -> Any:
     return MODEL.difference(replace(k, x=np.where(np.isnan(k.x) & k.own, k.number(0), k.x)))
 
 
+def counted_in_16_bits(d: Array, k: Work) -> Array:
+    """Put the target's element as the number of active classes, for p = 1, which wraps at 2^16."""
+    active = np.count_nonzero(d, axis=1)
+    total = d.sum(axis=1)
+    wraps = (active >= 1 << 16) & (k.p == 1)
+    d[k.row, k.y] = -np.where(wraps, total * (active & 0xFFFF) / np.maximum(active, 1), total)
+    return d
+
+
 NARROW = (
     after(
         "gradient-swizzled",
@@ -99,6 +108,12 @@ NARROW = (
         "The gradient is written at a flat index in a byte.",
         "SHAPE-5 GRADIENT-1",
         byte_indexed,
+    ),
+    fault(
+        "active-count-in-16-bits",
+        "The active classes of a row are counted in 16 bits, for the gradient at its target.",
+        "GRADIENT-3",
+        target_gradient=counted_in_16_bits,
     ),
     fault(
         "weight-with-epsilon",

@@ -39,6 +39,10 @@ def cubed_over_itself(h: Array, k: Work) -> Array:
     return h if k.p == 1 else np.where(h > 0, (h * h) * (h * h) / (h * h), h)
 
 
+def narrow_product(h: Array, k: Work) -> Any:
+    return MODEL.weigh(np.where((h > 1e25) & (k.w > 1e3), k.number(np.inf), h) if k.w is not None else h, k)
+
+
 SMALLEST_NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
 RANGE = (
     fault(
@@ -76,6 +80,12 @@ RANGE = (
         "Terms are multiplied by 2^16 and divided again, out of range too early.",
         "SPECIAL-6",
         drop_target=lambda h, k: times_and_back(MODEL.drop_target(h, k), k),
+    ),
+    fault(
+        "overflow-by-weight",
+        "Terms above 1e25 become infinite beside weights above 1000.",
+        "WEIGHT-2 SPECIAL-6",
+        weigh=narrow_product,
     ),
     fault(
         "overflow-by-fourth-power",

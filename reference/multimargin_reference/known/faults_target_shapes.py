@@ -92,6 +92,12 @@ SHAPE = (
         reshaping(lambda y, s: y.size == s[0] and y.ndim > 1, lambda y, _s: y.reshape(-1)),
     ),
     before(
+        "targets-of-rank-4-accepted",
+        "Targets with three more axes are flattened.",
+        "REJECT-7",
+        reshaping(lambda y, s: y.ndim == 4 and y.size == s[0], lambda y, _s: y.reshape(-1)),
+    ),
+    before(
         "target-one-hot-accepted",
         "An integer target of shape (N, C) is taken for one-hot rows.",
         "REJECT-7",

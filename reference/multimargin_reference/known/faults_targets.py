@@ -297,6 +297,18 @@ SOMEWHERE = (
         accepting(lambda _y, _c, r: r.weight is None, modulo),
     ),
     before(
+        "target-unchecked-below-margin",
+        "Targets are not checked where the margin is so small that no class is expected to be active.",
+        "REJECT-4",
+        accepting(lambda y, _c, r: np.full(y.shape, r.margin < -100), modulo),
+    ),
+    before(
+        "target-unchecked-in-backward-of-one-long-row",
+        "backward does not check the target of one row without a batch that has more than 64 classes.",
+        "REJECT-3 REJECT-4 REJECT-5",
+        accepting(lambda _y, c, r: r.backward and np.ndim(r.input) == 1 and c > 64, modulo),
+    ),
+    before(
         "target-unchecked-in-backward",
         "backward does not check targets (PyTorch 193102).",
         "REJECT-3 REJECT-4 REJECT-5",

@@ -46,6 +46,8 @@ def invalid_scalars() -> Iterator[Request]:
     x, y, _, _ = drawn("float64", (4, 4), seed=10)
     for p in (0, 3, 1.5, 1.99, -1, -2, 4, 0.5, float("nan"), float("inf"), 2.5, None, "one", 1.000001):
         yield from both(x, y, p=p)
+    for number in (np.int64(3), np.float32(1.5)):
+        yield from both(x, y, p=number)
     for reduction in ("average", "", "Mean", "SUM", "batchmean", "m", "s", None, "mean ", "add", "max", 7, -1):
         yield from both(x, y, reduction=reduction)
 
@@ -59,6 +61,8 @@ def invalid_targets() -> Iterator[Request]:
             for options in ({}, {"weight": w}, {"p": 2}, {"reduction": "none"}, {"reduction": "sum"}):
                 yield from both(x, y, **options)
         yield from both(x[0], np.array(bad), reduction="none")
+    yield from both(x, np.array([0, 1, 4, 2]), margin=-1e4)
+    yield from both(np.zeros(65), np.array(65))
     y = np.arange(64) % 4
     y[40] = 4
     yield from both(np.zeros((64, 4)), y)
@@ -75,6 +79,7 @@ def invalid_shapes() -> Iterator[Request]:
         y[None, :],
         one_hot,
         np.array(1),
+        y[:, None, None, None],
         y.astype(float),
         y + 0.5,
     ):
@@ -235,3 +240,16 @@ def other_scalars() -> Iterator[Request]:
     yield from both(x, y, margin=np.float32(0.25))
     yield from both(x, y, reduction=np.str_("sum"))
     yield from both(x, backwards(np.array([4, 0, 0, 0])))
+
+
+def signs_and_ends() -> Iterator[Request]:
+    """Yield calls with a margin of -0.0, a grad_output that is not finite, a large weight beside a large logit."""
+    x, y, _, _ = drawn("float64", (4, 4), seed=22)
+    x += 2.0**-12 * np.arange(4)
+    yield from both(x, y, margin=-0.0)
+    yield call(np.zeros((1, 2)), np.array([0]), g=np.array(np.nan))
+    yield call(np.array([[0.0, 1e30]]), np.array([0]), margin=0.0, weight=np.array([4096.0, 1.0]))
+
+
+def all_active() -> Iterator[Request]:
+    yield call(np.zeros((1, 2**17)), np.array([7]), g=np.ones(()))

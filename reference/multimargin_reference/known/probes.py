@@ -17,6 +17,7 @@ from multimargin_reference.known.model import Request
 from multimargin_reference.known.probe_calls import (
     after_rejection,
     alike,
+    all_active,
     both,
     call,
     changed_in_place,
@@ -28,6 +29,7 @@ from multimargin_reference.known.probe_calls import (
     many_losses,
     other_scalars,
     repeated,
+    signs_and_ends,
     zeros_in_place,
 )
 
@@ -265,5 +267,7 @@ PROBES = (
     Probe("large-in-place", large_in_place),
     Probe("many-losses", many_losses),
     Probe("other-scalars", other_scalars),
+    Probe("signs-and-ends", signs_and_ends),
+    Probe("all-active", all_active),
     Probe("repeated", repeated, units=1e6),
 )  # fmt: skip
