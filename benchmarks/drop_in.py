@@ -15,8 +15,8 @@ from multimargin_reference import torch as ours
 
 FUNCTION, MODULE = "function", "module"
 EAGER, OURS = "eager", "drop-in"
-BETWEEN = ((1024, 10), (1700, 10))  # on both sides of where the drop-in no longer hands over to ATen
-SMALL, MANY = 1 << 14, 20  # numbers up to which a hundredth is asked about, and how many times as many rounds tell it
+BETWEEN = ((1024, 10), (3200, 10), (3400, 10))  # the last two on both sides of where the drop-in hands over to ATen
+SMALL, MANY = 1 << 15, 20  # numbers up to which a hundredth is asked about, and how many times as many rounds tell it
 Line = dict[str, Any]  # of speed.json
 
 

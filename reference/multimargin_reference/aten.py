@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # CUDA's kernels on the CPU, for tests
-FEW = 0 if INTERPRETED else 1 << 14  # numbers up to which ATen is as fast as anything that is called from Python
+FEW = 0 if INTERPRETED else 1 << 15  # numbers below which ATen is as fast as anything that is called from Python
 FEW_HALVES = 0  # likewise of float16 and bfloat16: on the CPU kernels are as fast
 FEW_ON_CUDA = 1 << 23  # likewise; there launches from Python take longer than the kernels of ATen do for so many
 FEW_CLASSES_ON_CUDA = 1 << 15  # and so many classes: one block takes a row
