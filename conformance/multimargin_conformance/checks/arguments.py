@@ -46,6 +46,10 @@ P = (
     np.int32(0),
     np.float32(1.5),
     np.float64(2.5),
+    False,
+    "p",
+    [],
+    [3],
     NAN,
     INF,
     -INF,
@@ -82,6 +86,8 @@ REDUCTION = (
     "sums",
     "mean\0",
     0.5,
+    ["average"],
+    [],
 )
 OTHER_NAMES: tuple[tuple[str, Any, Any], ...] = (  # an argument, its value, and what is meant where it is accepted
     ("p", "1", 1),
@@ -141,7 +147,7 @@ def _rejecting(scope: Scope, clause: str, dtype: str, argument: str, value: Any)
 
 def _has_usual_type(argument: str, value: Any) -> bool:
     """Whether a language that fixes the types of arguments can be given the value: a finite number, or a text."""
-    number = isinstance(value, int | float) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return number if argument == "p" else isinstance(value, str)
 
 

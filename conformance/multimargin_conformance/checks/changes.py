@@ -134,6 +134,19 @@ def minus_zero_margin(case: Case, part: str) -> Expected | None:
     return stands_for(replace(case, margin=-0.0), case, part) if case.margin == 0 else None
 
 
+def zero_grad_output(zero: float) -> Callable[[Case, str], Expected | None]:
+    """Let every element of grad_output be one of the zeros: so is the gradient's."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        if part == "loss" or case.grad_output is None:
+            return None
+        values = np.zeros(case.input.size)
+        called = replace(case, grad_output=np.full_like(case.grad_output, zero))
+        return Expected(called, Enclosures(case.input.shape, case.dtype, values, values, values))
+
+    return change
+
+
 def increasing(case: Case, part: str) -> Expected | None:
     """Let targets increase by one from row to row, up to the last class: kernels take that for a diagonal."""
     rows, classes = (1, *case.input.shape)[-2:]

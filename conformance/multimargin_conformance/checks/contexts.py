@@ -2,7 +2,8 @@
 
 Every pair of values of shape, reduction, weights, power and margin occurs, and every triple but those of shape and
 margin: a mistake that needs three of them to be so is met whatever it is about. Kernels choose their path by size too:
-`larger` has sizes that are a block and a remainder, several blocks, or ordinary in training, with and without weights.
+`larger` has sizes that are a block and a remainder, several blocks, or ordinary in training, with and without weights;
+`many` has few calls, past the sizes from which kernels take other paths.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ LARGER = (
     (5, 5),
     (65, 66),
     (17, 1030),
+    (3,),
+    (5,),
+    (1, 2),
+    (1, 3),
 )
+MANY = ((1, 2**16), (2**13, 2), (2**14,))  # powers of two: what is divided by them stays exact
 ORDINARY = ((7,), (3, 7), (10, 10), (33, 35))
 MARGINS = (1.0, -0.75, 0.0, 0.5)
 WEIGHTS = ((0.5, 2.0, 1.0), (-1.0, 1.0, 2.0), (1.0, 0.0, 4.0))
@@ -114,6 +120,17 @@ def turned(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
     """Return all contexts, with the other power in every other dtype: shape, reduction, weights and power in full."""
     turn = dtypes.index(dtype) % 2
     return tuple(replace(c, p=3 - c.p) if turn else c for c in (*contexts(), *larger()))
+
+
+@cache
+def many(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
+    """Return one context with weights for each shape of many classes or rows, of another power in every other dtype."""
+    turn = dtypes.index(dtype) % 2
+    first = len(contexts()) + len(larger())
+    return tuple(
+        Context(first + k, shape, REDUCTIONS[k], True, 1 + (k + turn) % 2, MARGINS[k + 1])
+        for k, shape in enumerate(MANY)
+    )
 
 
 @cache

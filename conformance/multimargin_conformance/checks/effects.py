@@ -1,8 +1,8 @@
 """What a call may be about, in every context: ties, masked classes, infinities, NaN, subnormals, the edge of overflow,
 an empty batch, weights that nothing reads, and results that are held while other calls are made.
 
-Each is put into the valid call of a context (changes.py), and some of the inputs elsewhere in memory too: kernels have
-paths of their own for those.
+Each is put into the valid call of a context (changes.py), and some of the arguments elsewhere in memory too: kernels
+have paths of their own for those, and for many classes or rows.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from functools import cache
 
 import numpy as np
 
-from multimargin_conformance.calling import Arrays
+from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks import changes, infinities, layouts
 from multimargin_conformance.checks.changes import Expected
-from multimargin_conformance.checks.contexts import turned, valid
+from multimargin_conformance.checks.contexts import many, turned, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.judge import Finding, judge, subscript
 from multimargin_conformance.outcome import Observation, Raised, Returned
@@ -26,8 +26,16 @@ from multimargin_reference.case import Case
 
 REPEATS = 6  # of the mean of an empty batch
 WRITTEN = 77.0  # into a result that is held
-PLACES = (layouts.fortran, layouts.every_other, layouts.reversed_)
-PLACED = 4  # of so many batches one is placed elsewhere
+PLACES = (
+    layouts.fortran,
+    layouts.every_other,
+    layouts.reversed_,
+    layouts.padded,
+    layouts.unaligned,
+    layouts.frozen(layouts.fortran),
+)
+BESIDE = (np.array, layouts.every_other, layouts.read_only, layouts.reversed_, layouts.unaligned)  # of other arguments
+PLACED = 3  # of so many batches one is placed elsewhere
 
 
 Test = Callable[[Session, Expected, "Made"], Finding | None]
@@ -55,6 +63,7 @@ class Made:
     part: str
     dtypes: tuple[str, ...]
     capabilities: Capabilities
+    among_many: bool = False  # whether the calls are few, of many classes or rows
 
     @property
     def calls(self) -> list[Expected]:
@@ -79,6 +88,8 @@ def items(scope: Scope) -> Iterator[Item]:
                     yield _item(made, clause)
                     if name not in STAYING:
                         yield _placed(made, clause)
+                if name in AMONG_MANY and (more := replace(made, among_many=True)).has_calls:
+                    yield _among_many(more, clause)
 
 
 @cache
@@ -88,7 +99,7 @@ def _calls(made: Made) -> list[Expected]:
 
 def _made(made: Made) -> Iterator[Expected]:
     change = EFFECTS[made.name].change
-    cases = (valid(context, made.dtype) for context in turned(made.dtype, made.dtypes))
+    cases = (valid(context, made.dtype) for context in (many if made.among_many else turned)(made.dtype, made.dtypes))
     found = (change(case, made.part) for case in cases if not made.capabilities.leaves_out(case))
     yield from (expected for expected in found if expected is not None)
 
@@ -118,12 +129,15 @@ def _item(made: Made, clause: str) -> Item:
 
 
 def _placed(made: Made, clause: str) -> Item:
-    """Return the check of some of the calls with their input elsewhere in memory."""
+    """Return the check of some of the calls with their arguments elsewhere in memory."""
 
     def given() -> Iterator[tuple[Expected, Arrays]]:
         batches = [expected for expected in made.calls if min((1, *expected.case.input.shape)[-2:]) > 1]
         for k, expected in enumerate(batches[made.dtypes.index(made.dtype) % PLACED :: PLACED]):
-            yield expected, {"input": PLACES[k % len(PLACES)](expected.case.input)}
+            places = {name: BESIDE[k % len(BESIDE)] for name in ARGUMENTS[made.part]}
+            places["input"] = PLACES[k % len(PLACES)]
+            arrays = {name: getattr(expected.case, name) for name in places}
+            yield expected, {name: places[name](array) for name, array in arrays.items() if array is not None}
 
     def run(session: Session) -> Result:
         session.needs("layouts")
@@ -136,6 +150,20 @@ def _placed(made: Made, clause: str) -> Item:
     id_ = f"{clause}/{made.dtype}/placed-{made.name}/{made.part}"
     calls = lambda: [(expected.case, arrays) for expected, arrays in given()]  # noqa: E731
     return Item(id_, clause, made.dtype, made.part, run, kind="contexts", calls=calls, prepare=lambda: made.calls)
+
+
+def _among_many(made: Made, clause: str) -> Item:
+    """Return the check of calls of many classes or rows; whatever else their context's test does is left out."""
+
+    def run(session: Session) -> Result:
+        session.needs("raw")  # or the protocol's lines would be too long
+        for expected in made.calls:
+            if finding := _judged(session, expected, made):
+                return result_of(finding)
+        return PASS
+
+    id_ = f"{clause}/{made.dtype}/among-many-{made.name}/{made.part}"
+    return Item(id_, clause, made.dtype, made.part, run, kind="contexts", prepare=lambda: made.calls)
 
 
 def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:
@@ -237,6 +265,8 @@ EFFECTS = {
     "grad-output-infinite": Effect(("", "GRADIENT-9"), infinities.grad_output(np.inf, by_row=True)),
     "only-grad-output-nan": Effect(("", "GRADIENT-8"), infinities.grad_output(np.nan, by_row=False)),
     "only-grad-output-infinite": Effect(("", "GRADIENT-8"), infinities.grad_output(np.inf, by_row=False)),
+    "zero-grad-output": Effect(("", "GRADIENT-8"), changes.zero_grad_output(0.0)),
+    "minus-zero-grad-output": Effect(("", "GRADIENT-8"), changes.zero_grad_output(-0.0)),
     "nan": Effect(("SPECIAL-7", "SPECIAL-7"), changes.not_a_number),
     "single-infinite": Effect(("VALUE-7", "GRADIENT-3"), infinities.single(np.inf)),
     "single-minus-infinite": Effect(("VALUE-7", "GRADIENT-3"), infinities.single(-np.inf)),
@@ -261,6 +291,18 @@ TESTS: dict[str, Callable[[], Test]] = {
 }
 # Not placed elsewhere: those of one class, or of no rows, too.
 STAYING = {*TESTS, *(name for name in EFFECTS if name.startswith(("empty", "single")))} - {"nan"}
+AMONG_MANY = (
+    "ties",
+    "masked",
+    "infinite",
+    "infinite-target",
+    "infinite-loss",
+    "nan",
+    "subnormal",
+    "subnormal-logits",
+    "large",
+    "unused-weight-nan",
+)
 CLAUSES: dict[str, list[str]] = {}
 for _name, _effect in EFFECTS.items():
     for _clause in dict.fromkeys(filter(None, _effect.clauses)):

@@ -119,6 +119,17 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return copy
 
 
+def frozen(layout: Layout) -> Layout:
+    """Return a layout's own memory, which cannot be written to: a copy of it may lose the layout, or keep it."""
+
+    def place(array: NDArray[Any]) -> NDArray[Any]:
+        view = layout(array)
+        view.flags.writeable = False
+        return view
+
+    return place
+
+
 LAYOUTS: dict[str, Layout] = {
     "in Fortran order": fortran,
     "with gaps": every_other,
@@ -132,6 +143,11 @@ LAYOUTS: dict[str, Layout] = {
     "unaligned": unaligned,
     "half an element off": half_aligned,
     "in the middle of a larger array": offset,
+    "in Fortran order, read-only": frozen(fortran),
+    "with gaps, read-only": frozen(every_other),
+    "with negative strides, read-only": frozen(reversed_),
+    "with padded rows, read-only": frozen(padded),
+    "unaligned, read-only": frozen(unaligned),
 }
 
 

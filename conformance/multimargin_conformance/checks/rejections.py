@@ -19,7 +19,7 @@ from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import REDUCTIONS, Capabilities
 from multimargin_conformance.checks.contexts import chosen, chosen_larger, valid
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import every_other, reversed_
+from multimargin_conformance.checks.layouts import every_other, padded, read_only, reversed_
 from multimargin_conformance.checks.single import TARGET_RANGE, in_range
 from multimargin_conformance.isolation.launch import ON_THE_HOST
 from multimargin_conformance.judge import judge_rejection
@@ -32,6 +32,7 @@ from multimargin_reference.rejection import rejecting_clause
 FIRST, MIDDLE, LAST = 0, 1, 2
 UNUSED = "-unused"  # how reasons end that are of the gradient alone
 CONTEXTS, STRIDED = "contexts", "strided"
+PLACES = (every_other, reversed_, read_only, padded)
 LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (300,))
 LARGEST = (((1, 70_001), "mean"), ((70_001, 2), "sum"))  # more than 16 bits count
 LONG = 10_000  # logits; beyond, only the targets' values are put to the test
@@ -85,7 +86,7 @@ class Made:
         """Return what is handed over in place of a call's own arrays."""
         if self.kind != STRIDED:
             return {}
-        layout = every_other if case.p == 1 else reversed_
+        layout = PLACES[int(case.id[:2], 16) % len(PLACES)]
         arrays = {name: getattr(case, name) for name in ARGUMENTS[part]}
         return {name: layout(array) for name, array in arrays.items() if array is not None}
 
@@ -351,6 +352,9 @@ REASONS: dict[str, tuple[str, Change]] = {
     "targets-float64": ("REJECT-8", _targets(lambda y, _: y.astype(np.float64))),
     "targets-float16": ("REJECT-8", _targets(lambda y, _: y.astype(np.float16))),
     "targets-bfloat16": ("REJECT-8", _targets(lambda y, _: y.astype(DTYPES["bfloat16"]))),
+    "targets-long-double": ("REJECT-8", _targets(lambda y, _: y.astype(np.longdouble))),
+    "targets-at-no-margin": ("REJECT-8", _at_margin(-1e6, _targets(lambda y, _: y.astype(np.float64)))),
+    "targets-more-at-no-margin": ("REJECT-6", _at_margin(-1e6, _targets(lambda y, n: np.resize(y, n + 1)))),
     "weight-longer": ("REJECT-9", _weight(lambda c: (c + 1,))),
     "weight-shorter": ("REJECT-9", _weight(lambda c: (c - 1,))),
     "weight-twice": ("REJECT-9", _weight(lambda c: (2 * c,))),
@@ -362,6 +366,9 @@ REASONS: dict[str, tuple[str, Change]] = {
     "weight-square": ("REJECT-10", _weight(lambda c: (c, min(c, 64)))),
     "weight-with-two-more-axes": ("REJECT-10", _weight(lambda c: (1, 1, c))),
     "weight-scalar": ("REJECT-10", _weight(lambda _: ())),
+    "weight-folded": ("REJECT-10", _weight(lambda c: (2, c // 2))),
+    "weight-longer-at-no-margin": ("REJECT-9", _at_margin(-1e6, _weight(lambda c: (c + 1,)))),
+    "weight-row-at-no-margin": ("REJECT-10", _at_margin(-1e6, _weight(lambda c: (1, c)))),
     "weight-longer-of-another-dtype": ("REJECT-9", _other_weight(lambda c: (c + 1,))),
     "weight-single-of-another-dtype": ("REJECT-9", _other_weight(lambda _: (1,))),
     "weight-row-of-another-dtype": ("REJECT-10", _other_weight(lambda c: (1, c))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
 
@@ -18,13 +18,15 @@ from multimargin_conformance.checks.purity import chosen, expected_part
 from multimargin_conformance.checks.sizes import call as planned_call
 from multimargin_conformance.checks.sizes import expectation as plan_values
 from multimargin_conformance.checks.sizes import plans
-from multimargin_conformance.judge import Finding, judge
+from multimargin_conformance.isolation.launch import ON_THE_HOST
+from multimargin_conformance.judge import Finding, judge, judge_rejection
 from multimargin_conformance.outcome import Observation
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Enclosures
 from multimargin_reference.formats import DTYPES
+from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.splitmix import integers
 
 THREADS = 4
@@ -39,18 +41,27 @@ LARGE = (128, 256)  # calls that take a while, of one shape and with other numbe
 OPTIONS = ((1, "none"), (1, "sum"), (2, "mean"), (2, "none"))  # of the calls of a large shape
 WEIGHTS = ((1.0,), (0.5, 2.0), (2.0, 1.0, 4.0), (-1.0, 0.5, 1.0))  # likewise, of all but the first
 GRADS = ((1.0, -2.0), (2.0,), (-0.5,), (0.5, 1.0, -4.0))
+SEVERAL = (
+    (2, 5003),
+    (1500, 3),
+    (300, 260),
+)  # calls past limits of classes, of rows and of logits, a shape after another
+TWICE = 2  # rounds of those: each takes longer than a thread's turn
+INVALID = (4, 4)  # valid calls, and as many that are rejected
 STREAM = 80_000  # where the random numbers of these calls begin
-BY_STEPS = "threads-by-steps"
+BY_STEPS, REJECTED = "threads-by-steps", "threads-beside-rejections"
+STEPPING = (BY_STEPS, REJECTED)
+OF_SIZES = "threads-of-sizes"
 Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call to be made again and again, and what is legal for it."""
+    """A call to be made again and again, and what is legal for it: enclosures, or a clause that rejects it."""
 
     case: Case
-    expected: Enclosures
+    expected: Enclosures | str
     name: str
 
 
@@ -65,7 +76,9 @@ def items(scope: Scope) -> Iterator[Item]:
                 ("threads-one-shape", alike, _own),
                 (BY_STEPS, _stepped(part, dtype, scope, alike, mixed), _own),
                 ("threads-no-batch", single, _own),
+                (REJECTED, _beside_rejections(part, dtype, scope), _own),
                 ("threads-large", _large(part, dtype, scope), _own),
+                (OF_SIZES, _of_sizes(part, dtype, scope), _own),
                 ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
                 ("threads-strided", _of_shape(MANY_ROWS, dtype, scope, part)[:FEW], _with_gaps),
             )
@@ -104,13 +117,18 @@ def _stepped_cases(dtype: str) -> tuple[Case, ...]:
 
 def _stepped(part: str, dtype: str, scope: Scope, alike: list[Call], mixed: list[Call]) -> list[Call]:
     """Return calls that all threads make at once: with the same options, with others, large ones, of other shapes."""
-    fine = [name for name in scope.dtypes if name in corners.STEPS]
-    if not fine or dtype != fine[(part == "gradient") % len(fine)]:  # it takes a while: one dtype for each part
+    if not _is_first(part, dtype, scope):
         return []
     cases = [case for case in _stepped_cases(dtype) if not scope.capabilities.leaves_out(case)]
     same = [Call(case, expected_part(legal_values(case), part), "at each step") for case in cases]
     made = zip_longest(same or alike[:THREADS], _apart(alike), _large(part, dtype, scope), _apart(mixed))
     return [call for calls in made for call in calls if call is not None]
+
+
+def _is_first(part: str, dtype: str, scope: Scope) -> bool:
+    """Whether this is the one dtype of a part in which threads take turns at each step: it takes a while."""
+    fine = [name for name in scope.dtypes if name in corners.STEPS]
+    return bool(fine) and dtype == fine[(part == "gradient") % len(fine)]
 
 
 def _apart(calls: list[Call]) -> list[Call]:
@@ -119,24 +137,50 @@ def _apart(calls: list[Call]) -> list[Call]:
     return calls[step // 2 :: step][:THREADS]
 
 
+def _beside_rejections(part: str, dtype: str, scope: Scope) -> list[Call]:
+    """Return a valid and an invalid call in turn, so that two threads have one each: who fails, does so alone."""
+    if not _is_first(part, dtype, scope):
+        return []
+    cases = [
+        replace(case, input=case.input[:4, :4], target=case.target[:4] % 4, grad_output=np.ones(4, case.dtype))
+        for case in _stepped_cases(dtype)
+    ]
+    cases = [case for case in cases if not scope.capabilities.leaves_out(case)]
+    found = []
+    for k, case in enumerate(cases):
+        target = case.target.copy()
+        target[k] = 4
+        found += [
+            Call(case, expected_part(legal_values(case), part), "beside calls that are rejected"),
+            Call(replace(case, target=target), "REJECT-4", "a target out of range"),
+        ]
+    return found
+
+
+def _of_sizes(part: str, dtype: str, scope: Scope) -> list[Call]:
+    """Return calls of several shapes, so that all threads begin with the first shape and go on to the next."""
+    found = (_large(part, dtype, scope, shape) for shape in SEVERAL)
+    return [call for calls in zip(*found, strict=True) for call in calls]
+
+
 @cache
-def _large_cases(dtype: str) -> tuple[Case, ...]:
+def _large_cases(dtype: str, shape: tuple[int, int]) -> tuple[Case, ...]:
     """Return a call for each thread, on the exact grid, which is too coarse in halves: of other logits and options."""
     if dtype not in corners.STEPS:
         return ()
-    kind, (rows, classes) = DTYPES[dtype], LARGE
+    kind, (rows, classes) = DTYPES[dtype], shape
     found = []
     for k, (p, reduction) in enumerate(OPTIONS):
-        x = (integers(STREAM + k, rows * classes, 8).reshape(LARGE) / 4).astype(kind)
+        x = (integers(STREAM + k, rows * classes, 8).reshape(shape) / 4).astype(kind)
         y, weight = (np.arange(rows) * 5 + k) % classes, np.resize(WEIGHTS[k], classes).astype(kind)
         grads = np.resize(GRADS[k], rows if reduction == "none" else ()).astype(kind)
         found.append(Case(x, y, p, 0.125 + 0.25 * k, weight if k else None, reduction, grads))  # no ties
     return tuple(found)
 
 
-def _large(part: str, dtype: str, scope: Scope) -> list[Call]:
-    cases = [case for case in _large_cases(dtype) if not scope.capabilities.leaves_out(case)]
-    return [Call(case, expected_part(legal_values(case), part), f"call {k}") for k, case in enumerate(cases)]
+def _large(part: str, dtype: str, scope: Scope, shape: tuple[int, int] = LARGE) -> list[Call]:
+    cases = [case for case in _large_cases(dtype, shape) if not scope.capabilities.leaves_out(case)]
+    return [Call(case, expected_part(grid_values(case), part), f"call {k}") for k, case in enumerate(cases)]
 
 
 def _own(cases: list[Case], _: str) -> list[Arrays]:
@@ -162,13 +206,15 @@ def _item(dtype: str, part: str, name: str, calls: list[Call], memory: Memory) -
         session.needs("threads")
         if memory is _with_gaps:
             session.needs("layouts")
-        if name == BY_STEPS and session.subject.compiles:
+        if name in STEPPING and session.subject.compiles:
             return Result("skip", reason="what is compiled has no steps")
+        if name == REJECTED and session.subject.device not in ON_THE_HOST:
+            return Result("skip", reason="these calls may end a process that others need")
         cases = [call.case for call in calls]
         given = memory(cases, part)  # anew: a backend that changes its arguments is not the last one
         made = [calling.Call(part, case, arrays) for case, arrays in zip(cases, given, strict=True)]
-        rounds = 1 if name == BY_STEPS else ROUNDS
-        for call in made if name == BY_STEPS else ():  # what compiles something first does so here
+        rounds = 1 if name in STEPPING else TWICE if name == OF_SIZES else ROUNDS
+        for call in made if name in STEPPING else ():  # what compiles something first does so here
             session.caller.call(call)
         return result_of(_first_finding(calls, session.caller.threads(made, THREADS, rounds), part))
 
@@ -180,6 +226,12 @@ def _first_finding(calls: list[Call], seen: list[list[Observation]], part: str) 
     for call, observations in zip(calls, seen, strict=True):
         why = f"{THREADS} threads call at once; {call.name}"
         for observation in observations:
-            if finding := judge(part, observation, call.expected, why):
+            expected = call.expected
+            finding = (
+                judge_rejection(observation, expected)
+                if isinstance(expected, str)
+                else judge(part, observation, expected, why)
+            )
+            if finding:
                 return finding
     return None

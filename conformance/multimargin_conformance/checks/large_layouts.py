@@ -1,0 +1,121 @@
+"""PURITY-5 for large arguments, and for zero strides along more than a few rows or classes.
+
+A kernel may copy what is small and walk over the rest, or cut it into tiles, each with an idea of its own of strides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+
+from multimargin_conformance.calling import ARGUMENTS
+from multimargin_conformance.capabilities import REDUCTIONS
+from multimargin_conformance.checks import bulk, layouts
+from multimargin_conformance.checks.contexts import larger, valid
+from multimargin_conformance.checks.corners import STEPS
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.layouts import OF_INPUT, constant
+from multimargin_conformance.checks.single import part_of
+from multimargin_conformance.judge import judge
+from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.exact_values import legal_values
+from multimargin_reference.expectation import Values
+from multimargin_reference.grid_enclosure import grid_values
+from multimargin_vectors.draft import has_kink
+
+SIZES = ((9001,), (2, 65_537), (65_539, 2), (259, 267))  # as in bulk, whose calls these are
+LARGEST = (1100, 1000)  # past 2**20 logits
+PLACES = (
+    layouts.fortran,
+    layouts.every_other,
+    layouts.reversed_,
+    layouts.padded,
+    layouts.fortran_padded,
+    layouts.rows_reversed,
+    layouts.unaligned,
+    layouts.in_records,
+)
+REPEATED = ((33, 35), (65, 66), (2, 300), (300, 3), (301,))  # of the larger contexts
+CLAUSES = {"PURITY-5": ["many logits in every layout", "zero strides along many"]}
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a dtype and part of each; no halves for many logits: their grids are too coarse."""
+    parts = ("loss", "gradient") if scope.gradient else ("loss",)
+    dtypes = [dtype for dtype in scope.dtypes if dtype in STEPS]
+    for (turn, dtype), part in product(enumerate(dtypes), parts):
+        every = enumerate(_placed(dtype, turn))  # of which each of two dtypes has half
+        chosen = [one for k, one in every if len(dtypes) == 1 or (k + k // len(PLACES)) % 2 == turn % 2]
+        calls = [(made, place) for made, place in chosen if not _is_left_out(made, scope)]
+        if calls:
+            yield _item(dtype, part, calls)
+    for dtype, part in product(scope.dtypes, parts):
+        cases = [case for case in _repeated(dtype) if not scope.capabilities.leaves_out(case)]
+        if cases:
+            yield _zero_strides(dtype, part, cases)
+
+
+def _is_left_out(made: bulk.Bulk, scope: Scope) -> bool:
+    return bool(scope.capabilities.leaves_out_options(made.p, made.reduction, made.shape))
+
+
+def _placed(dtype: str, turn: int) -> list[tuple[bulk.Bulk, layouts.Layout]]:
+    """Return every size in every layout, and the largest in one; options take turns, other ones in another dtype."""
+    options = list(product(REDUCTIONS, (True, False), (2, 1)))
+    found = []
+    for k, (shape, place) in enumerate(product(SIZES, PLACES)):
+        reduction, weighted, p = options[(k + k // len(PLACES) + 5 * turn) % len(options)]
+        found.append((bulk.Bulk(k, shape, p, reduction, weighted, dtype), place))
+    return [*found, (bulk.Bulk(turn, LARGEST, 2, "mean", True, dtype), layouts.fortran)]
+
+
+def _item(dtype: str, part: str, calls: list[tuple[bulk.Bulk, layouts.Layout]]) -> Item:
+    def run(session: Session) -> Result:
+        session.needs("raw")  # or the protocol's lines would be too long
+        session.needs("layouts")
+        for made, place in calls:
+            case = bulk.call(made)
+            arrays = {name: getattr(case, name) for name in ARGUMENTS[part]}
+            observation = session.function(part)(case, **{n: place(a) for n, a in arrays.items() if a is not None})
+            why = f"arguments {place.__name__.strip('_').replace('_', ' ')}, of {made.shape}"
+            if finding := judge(part, observation, part_of(grid_values(case), part), why):
+                return result_of(finding)
+        return PASS
+
+    return Item(f"PURITY-5/{dtype}/many-logits-placed/{part}", "PURITY-5", dtype, part, run, kind="bulk")
+
+
+def _zero_strides(dtype: str, part: str, cases: list[Case]) -> Item:
+    def run(session: Session) -> Result:
+        session.needs("layouts")
+        for case, name in product(cases, (*ARGUMENTS[part], *OF_INPUT)):
+            repeated = None if getattr(case, name, case.input) is None else _constant(case, name)
+            if repeated is None:
+                continue
+            argument = "input" if name in OF_INPUT else name
+            observation = session.function(part)(repeated, **{argument: getattr(repeated, argument)})
+            expected = part_of(_expectation(repeated), part)
+            if finding := judge(part, observation, expected, f"{name} with zero strides"):
+                return result_of(finding)
+        return PASS
+
+    return Item(f"PURITY-5/{dtype}/zero-strides-along-many/{part}", "PURITY-5", dtype, part, run, kind="layouts")
+
+
+@cache
+def _constant(case: Case, name: str) -> Case | None:
+    """Return a call with one argument the same all along, None where that makes a tie (GRADIENT-4 has those)."""
+    repeated = constant(case, name)
+    return None if has_kink(repeated) else repeated
+
+
+@cache
+def _expectation(case: Case) -> Values:
+    return legal_values(case)
+
+
+@cache
+def _repeated(dtype: str) -> tuple[Case, ...]:
+    return tuple(valid(context, dtype) for context in larger() if context.shape in REPEATED)
