@@ -23,7 +23,7 @@ from multimargin_reference.exact_values import legal_values
 from multimargin_reference.formats import DTYPES
 
 NAN, INF = float("nan"), float("inf")
-P = (
+P: tuple[Any, ...] = (
     None,
     "",
     "one",
@@ -48,13 +48,12 @@ P = (
     np.float64(2.5),
     False,
     "p",
-    [],
     [3],
     NAN,
     INF,
     -INF,
 )
-REDUCTION = (
+REDUCTION: tuple[Any, ...] = (
     None,
     "Mean",
     "MEAN",

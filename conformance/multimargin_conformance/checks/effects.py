@@ -26,7 +26,7 @@ from multimargin_reference.case import Case
 
 REPEATS = 6  # of the mean of an empty batch
 WRITTEN = 77.0  # into a result that is held
-PLACES = (
+PLACES: tuple[layouts.Layout, ...] = (
     layouts.fortran,
     layouts.every_other,
     layouts.reversed_,
@@ -34,7 +34,14 @@ PLACES = (
     layouts.unaligned,
     layouts.frozen(layouts.fortran),
 )
-BESIDE = (np.array, layouts.every_other, layouts.read_only, layouts.reversed_, layouts.unaligned)  # of other arguments
+# of other arguments than the input
+BESIDE: tuple[layouts.Layout, ...] = (
+    np.array,
+    layouts.every_other,
+    layouts.read_only,
+    layouts.reversed_,
+    layouts.unaligned,
+)
 PLACED = 3  # of so many batches one is placed elsewhere
 
 
@@ -134,7 +141,7 @@ def _placed(made: Made, clause: str) -> Item:
     def given() -> Iterator[tuple[Expected, Arrays]]:
         batches = [expected for expected in made.calls if min((1, *expected.case.input.shape)[-2:]) > 1]
         for k, expected in enumerate(batches[made.dtypes.index(made.dtype) % PLACED :: PLACED]):
-            places = {name: BESIDE[k % len(BESIDE)] for name in ARGUMENTS[made.part]}
+            places: dict[str, layouts.Layout] = {name: BESIDE[k % len(BESIDE)] for name in ARGUMENTS[made.part]}
             places["input"] = PLACES[k % len(PLACES)]
             arrays = {name: getattr(expected.case, name) for name in places}
             yield expected, {name: places[name](array) for name, array in arrays.items() if array is not None}

@@ -84,7 +84,7 @@ def _between(case: Case, part: str, capabilities: Capabilities, *, large: bool, 
         ("of another power", part, replace(turned, p=3 - case.p)),
         ("of no rows", part, _of_shape(case, (0, case.input.shape[-1]))),
         ("of one row without a batch", part, _of_shape(case, case.input.shape[-1:])),
-        *((f"in {dtype}", part, _in_dtype(turned, dtype)) for dtype in dtypes[:1]),
+        *((f"in {dtype}", part, _in_dtype(turned, dtype)) for dtype in dtypes),
         *(((f"of {LARGE[0]}x{LARGE[1]} logits"), one, _of_shape(case, LARGE)) for one in OTHER if large),
     ]
     if rejected:

@@ -138,7 +138,7 @@ def _apart(calls: list[Call]) -> list[Call]:
 
 
 def _beside_rejections(part: str, dtype: str, scope: Scope) -> list[Call]:
-    """Return a valid and an invalid call in turn, so that two threads have one each: who fails, does so alone."""
+    """Return valid and invalid calls, so that every other thread begins with one of each: who fails, does so alone."""
     if not _is_first(part, dtype, scope):
         return []
     cases = [
@@ -150,10 +150,11 @@ def _beside_rejections(part: str, dtype: str, scope: Scope) -> list[Call]:
     for k, case in enumerate(cases):
         target = case.target.copy()
         target[k] = 4
-        found += [
+        pair = [
             Call(case, expected_part(legal_values(case), part), "beside calls that are rejected"),
             Call(replace(case, target=target), "REJECT-4", "a target out of range"),
         ]
+        found += pair[:: -1 if k % 2 else 1]
     return found
 
 

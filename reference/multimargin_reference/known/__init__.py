@@ -6,6 +6,7 @@ from multimargin_reference.known import (
     faults_algebra,
     faults_arguments,
     faults_batches,
+    faults_beyond,
     faults_conditional,
     faults_edges,
     faults_factors,
@@ -70,6 +71,8 @@ FAULTS: tuple[Fault, ...] = (
     *faults_specials.TOGETHER,
     *faults_arguments.OTHER_NAMES,
     *faults_unusual.FAULTS,
+    *faults_beyond.FAULTS,
+    *faults_beyond.narrowed(WHOLE),
 )
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]

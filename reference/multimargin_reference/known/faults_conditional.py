@@ -211,14 +211,14 @@ NARROWED: tuple[tuple[str, str, str, tuple[Condition, ...]], ...] = (
 )
 
 
-def _made(
-    catalogue: dict[str, Fault], name: str, sentence: str, clauses: str, conditions: tuple[Condition, ...]
-) -> Fault:
+def narrow(wrong: Fault, name: str, sentence: str, clauses: str, conditions: Iterable[Condition]) -> Fault:
+    """Return a fault that is another one where all conditions hold, and right elsewhere."""
+
     def start() -> Callable[[Request], object]:
-        wrong = catalogue[name].make()
+        faulty = wrong.make()
 
         def answer(r: Request) -> object:
-            model = wrong if all(holds(r) for holds in conditions) else MODEL
+            model = faulty if all(holds(r) for holds in conditions) else MODEL
             options = {"p": r.p, "margin": r.margin, "weight": r.weight, "reduction": r.reduction}
             if r.backward:
                 return model.backward(r.grad_output, r.input, r.target, **options)
@@ -226,10 +226,13 @@ def _made(
 
         return answer
 
-    return stateful(f"{name}-on-one-path", sentence, clauses, start)
+    return stateful(name, sentence, clauses, start)
 
 
 def narrowed(faults: Iterable[Fault]) -> tuple[Fault, ...]:
     """Return the conditional faults; faults: the catalogue that they are made from."""
     catalogue = {fault.name: fault for fault in faults}
-    return tuple(_made(catalogue, *row) for row in NARROWED)
+    return tuple(
+        narrow(catalogue[name], f"{name}-on-one-path", sentence, clauses, conditions)
+        for name, sentence, clauses, conditions in NARROWED
+    )
