@@ -48,7 +48,6 @@ P: tuple[Any, ...] = (
     np.float64(2.5),
     False,
     "p",
-    [3],
     NAN,
     INF,
     -INF,
@@ -85,8 +84,6 @@ REDUCTION: tuple[Any, ...] = (
     "sums",
     "mean\0",
     0.5,
-    ["average"],
-    [],
 )
 OTHER_NAMES: tuple[tuple[str, Any, Any], ...] = (  # an argument, its value, and what is meant where it is accepted
     ("p", "1", 1),
@@ -96,7 +93,11 @@ OTHER_NAMES: tuple[tuple[str, Any, Any], ...] = (  # an argument, its value, and
     ("reduction", 2, "sum"),
     ("reduction", "elementwise_mean", "mean"),
 )
-CLAUSES = {"REJECT-1": ["p of other types"], "REJECT-2": ["reductions of other types"]}
+CLAUSES = {
+    "REJECT-1": ["p of other types"],
+    "REJECT-2": ["reductions of other types"],
+    "REJECT-8": ["targets of a type that no other process is given"],
+}
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -108,9 +109,22 @@ def items(scope: Scope) -> Iterator[Item]:
             yield _rejecting(scope, "REJECT-1", dtype, "p", p)
         for reduction in REDUCTION:
             yield _rejecting(scope, "REJECT-2", dtype, "reduction", reduction)
+        yield _long_double_targets(scope, dtype)
         for argument, value, meant in OTHER_NAMES:
             if meant in (scope.capabilities.p if argument == "p" else scope.capabilities.reductions):
                 yield _other_name(scope, dtype, argument, value, meant)
+
+
+def _long_double_targets(scope: Scope, dtype: str) -> Item:
+    def run(session: Session) -> Result:
+        session.needs("memory")  # of this process: the protocol has no such type
+        for case in calls(scope, dtype):
+            changed = replace(case, target=case.target.astype(np.longdouble))
+            if finding := judge_rejection(session.forward(changed), "REJECT-8"):
+                return result_of(replace(finding, case=changed))
+        return PASS
+
+    return Item(f"REJECT-8/{dtype}/arguments-long-double-targets", "REJECT-8", dtype, "loss", run)
 
 
 def calls(scope: Scope, dtype: str) -> list[Case]:

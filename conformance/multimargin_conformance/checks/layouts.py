@@ -114,7 +114,7 @@ def offset(array: NDArray[Any]) -> NDArray[Any]:
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Return a copy that cannot be written to."""
-    copy = array.copy()
+    copy = np.array(array)
     copy.flags.writeable = False
     return copy
 

@@ -352,7 +352,6 @@ REASONS: dict[str, tuple[str, Change]] = {
     "targets-float64": ("REJECT-8", _targets(lambda y, _: y.astype(np.float64))),
     "targets-float16": ("REJECT-8", _targets(lambda y, _: y.astype(np.float16))),
     "targets-bfloat16": ("REJECT-8", _targets(lambda y, _: y.astype(DTYPES["bfloat16"]))),
-    "targets-long-double": ("REJECT-8", _targets(lambda y, _: y.astype(np.longdouble))),
     "targets-at-no-margin": ("REJECT-8", _at_margin(-1e6, _targets(lambda y, _: y.astype(np.float64)))),
     "targets-more-at-no-margin": ("REJECT-6", _at_margin(-1e6, _targets(lambda y, n: np.resize(y, n + 1)))),
     "weight-longer": ("REJECT-9", _weight(lambda c: (c + 1,))),

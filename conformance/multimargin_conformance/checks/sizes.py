@@ -31,6 +31,7 @@ SQUARE = ((17, 17), (40, 40), (65, 65))
 SINGLE = ((3,), (4,), (17,), (65,), (129,), (1025,))
 EVERY = tuple((2, classes) for classes in range(1, 41))
 EVERY_ROW = tuple((rows, 3) for rows in range(1, 41))
+ALONE = tuple(shape for classes in range(1, 10) for shape in ((1, classes), (classes,)))
 HUGE = ((2, 4099), (1, 70001), (65600, 2))
 LARGE = (
     (65600, 4),
@@ -94,6 +95,8 @@ def plans(dtype: str) -> tuple[Plan, ...]:
     for j, reduction in enumerate(("none", "mean")):
         rows += [(shape, 1 + (k + j) % 2, reduction, (k + j) % 4 < 2) for k, shape in enumerate(EVERY_ROW)]
     rows += [(shape, 2 - k % 2, REDUCTIONS[k % 3], k % 2 == 1) for k, shape in enumerate(LARGE)]
+    alone = product(enumerate(ALONE), enumerate(((1, True), (2, True), (1, False))))
+    rows += [(shape, p, REDUCTIONS[(k + j) % 3], weighted) for (k, shape), (j, (p, weighted)) in alone]
     return tuple(Plan(k, *row, dtype) for k, row in enumerate(rows))
 
 

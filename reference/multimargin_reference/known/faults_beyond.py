@@ -253,7 +253,8 @@ OTHERS = (
         validate=unchecked_targets(lambda _x, y, _w: not np.asarray(y).flags.writeable),
     ),
     fault(
-        "last-of-three-classes-lost", "The last of three classes is lost in a batch of one with weights.", "SHAPE-1",
+        "last-of-three-classes-lost", "The last of three classes is lost in a batch of one with weights.",
+        "SHAPE-4 VALUE-3 VALUE-4",
         drop_target=last_class_lost(lambda k: k.x.shape == (1, 3) and k.w is not None and len(k.input_shape) == 2),
     ),
     fault(
