@@ -12,6 +12,7 @@ from itertools import product
 from multimargin_conformance.calling import ARGUMENTS
 from multimargin_conformance.capabilities import REDUCTIONS
 from multimargin_conformance.checks import bulk, layouts
+from multimargin_conformance.checks.changes import Expected, plain
 from multimargin_conformance.checks.contexts import larger, valid
 from multimargin_conformance.checks.corners import STEPS
 from multimargin_conformance.checks.item import Item, Scope
@@ -20,8 +21,6 @@ from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.exact_values import legal_values
-from multimargin_reference.expectation import Values
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.draft import has_kink
 
@@ -91,13 +90,12 @@ def _zero_strides(dtype: str, part: str, cases: list[Case]) -> Item:
     def run(session: Session) -> Result:
         session.needs("layouts")
         for case, name in product(cases, (*ARGUMENTS[part], *OF_INPUT)):
-            repeated = None if getattr(case, name, case.input) is None else _constant(case, name)
-            if repeated is None:
+            expected = None if getattr(case, name, case.input) is None else _constant(case, name, part)
+            if expected is None:
                 continue
             argument = "input" if name in OF_INPUT else name
-            observation = session.function(part)(repeated, **{argument: getattr(repeated, argument)})
-            expected = part_of(_expectation(repeated), part)
-            if finding := judge(part, observation, expected, f"{name} with zero strides"):
+            observation = session.function(part)(expected.case, **{argument: getattr(expected.case, argument)})
+            if finding := judge(part, observation, expected.values, f"{name} with zero strides"):
                 return result_of(finding)
         return PASS
 
@@ -105,15 +103,10 @@ def _zero_strides(dtype: str, part: str, cases: list[Case]) -> Item:
 
 
 @cache
-def _constant(case: Case, name: str) -> Case | None:
+def _constant(case: Case, name: str, part: str) -> Expected | None:
     """Return a call with one argument the same all along, None where that makes a tie (GRADIENT-4 has those)."""
     repeated = constant(case, name)
-    return None if has_kink(repeated) else repeated
-
-
-@cache
-def _expectation(case: Case) -> Values:
-    return legal_values(case)
+    return None if has_kink(repeated) else plain(repeated, part)
 
 
 @cache
