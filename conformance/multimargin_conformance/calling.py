@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from multimargin_conformance.backend import Subject
 from multimargin_conformance.outcome import Observation, Returned, observe
-from multimargin_conformance.worker.steps import Turns
+from multimargin_conformance.worker.steps import Together, Turns
 
 if TYPE_CHECKING:
     from multimargin_conformance.session import Result
@@ -139,12 +139,14 @@ class InProcess:
     def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]]:
         """Make every call in turn, each thread beginning elsewhere; in a single round they take turns at each step."""
         seen: list[list[Observation]] = [[] for _ in calls]
-        turns = Turns(threads)
+        turns, together = Turns(threads), Together(threads)
 
         def work(offset: int) -> None:
             stepping = turns.taken() if rounds == 1 else nullcontext()
             with np.errstate(all="ignore"), stepping:  # the caller's settings do not reach a new thread
                 for step in range(rounds * len(calls) // threads):
+                    if rounds > 1:
+                        together.begin(step)
                     place = (step + offset * len(calls) // threads) % len(calls)
                     seen[place].append(self.call(calls[place]))
 

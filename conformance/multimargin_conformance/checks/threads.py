@@ -46,7 +46,7 @@ SEVERAL = (
     (1500, 3),
     (300, 260),
 )  # calls past limits of classes, of rows and of logits, a shape after another
-TWICE = 2  # rounds of those: each takes longer than a thread's turn
+FEWER_ROUNDS = 4  # of those: each takes a while
 INVALID = (4, 4)  # valid calls, and as many that are rejected
 STREAM = 80_000  # where the random numbers of these calls begin
 BY_STEPS, REJECTED = "threads-by-steps", "threads-beside-rejections"
@@ -214,7 +214,7 @@ def _item(dtype: str, part: str, name: str, calls: list[Call], memory: Memory) -
         cases = [call.case for call in calls]
         given = memory(cases, part)  # anew: a backend that changes its arguments is not the last one
         made = [calling.Call(part, case, arrays) for case, arrays in zip(cases, given, strict=True)]
-        rounds = 1 if name in STEPPING else TWICE if name == OF_SIZES else ROUNDS
+        rounds = 1 if name in STEPPING else FEWER_ROUNDS if name == OF_SIZES else ROUNDS
         for call in made if name in STEPPING else ():  # what compiles something first does so here
             session.caller.call(call)
         return result_of(_first_finding(calls, session.caller.threads(made, THREADS, rounds), part))

@@ -13,7 +13,7 @@ import numpy as np
 from .answers import call, options
 from .loading import Backend, Refused, load
 from .memory import LARGE, Argument, Raw, described, to_bytes, to_json
-from .steps import Turns
+from .steps import Together, Turns
 
 PROTOCOL = 1
 FEATURES = ["digests", "held", "layouts", "raw", "threads", "types"]
@@ -167,12 +167,14 @@ class Server:
         """
         runs, count = request["runs"], request["threads"]
         answers: list[list[dict[str, Any]]] = [[] for _ in runs]
-        steps, turns = request["rounds"] * len(runs) // count, Turns(count)
+        steps, turns, together = request["rounds"] * len(runs) // count, Turns(count), Together(count)
 
         def work(thread: int) -> None:
             stepping = turns.taken() if request["rounds"] == 1 else nullcontext()
             with np.errstate(all="ignore"), stepping:  # the caller's settings do not reach a new thread
                 for step in range(steps):
+                    if request["rounds"] > 1:
+                        together.begin(step)
                     index = (step + thread * len(runs) // count) % len(runs)
                     _note(answers[index], self._run(runs[index]))
 

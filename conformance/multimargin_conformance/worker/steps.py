@@ -1,4 +1,4 @@
-"""Threads that take turns at each operation of Python code, so that whatever they share shows.
+"""Threads that begin together, or take turns at each operation of Python code, so that whatever they share shows.
 
 Left alone, a thread runs for thousands of operations before another has its turn, and a buffer that all of them use is
 mostly read again in time.
@@ -11,14 +11,28 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 MOST = 4000  # operations of a thread; after them it runs on: what compiles something first would take minutes
 PATIENCE_S = 0.1  # for a turn: who has it may wait for a lock that another one holds, and then all run on
+LATE_S = 1.0  # for the others to begin: once one of them is later, all go on alone
 OWN = str(Path(__file__).resolve().parents[1]) + os.sep  # the suite's own code is left alone
+
+
+class Together:
+    """So many threads that begin every other call at once, for as long as none keeps the rest waiting."""
+
+    def __init__(self, threads: int) -> None:
+        self._barrier = threading.Barrier(threads)
+
+    def begin(self, step: int) -> None:
+        """Wait for the other threads before an even step."""
+        if step % 2 == 0:
+            with suppress(threading.BrokenBarrierError):
+                self._barrier.wait(LATE_S)
 
 
 class Turns:
