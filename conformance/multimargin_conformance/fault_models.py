@@ -293,24 +293,26 @@ MODELS = {
     ),
     "PURITY-3": Model(
         "caches with keys that miss something; options, targets or contexts of an earlier call; accumulation; "
-        "scratch space shared by threads, arguments changed for as long as a call runs; a failure after a "
-        "rejected call, on the n-th call",
+        "scratch space or an error flag shared by threads, also of large calls alone, arguments changed for as long as "
+        "a call runs; a failure after a rejected call, on the n-th call",
         "pairs of calls that differ in one thing; drawn orders of calls on one object; several threads, with the same "
-        "arrays too; valid calls right after each kind of rejected one",
+        "arrays too, past the sizes of special paths, and beside calls that are rejected; valid calls right after each "
+        "kind of rejected one",
     ),
     "PURITY-4": Model(
-        "a returned buffer that is used again, or is an argument",
-        "results looked at after later calls, and overwritten",
+        "a returned buffer that is used again, or is an argument; one that is shared with the other function, another "
+        "dtype, with large, empty or rejected calls",
+        "results looked at after later calls of every kind, and overwritten",
     ),
     "PURITY-5": Model(
         "strides ignored or taken as positive, Fortran order read as C, zero strides written once, addresses rounded, "
         "strides counted in elements",
         "gaps, negative and zero strides, Fortran order, offsets, odd addresses and fields of records, for "
-        "every argument",
+        "every argument, read-only ones too, of many rows, of many classes, and with ties and special values",
     ),
     "PURITY-6": Model(
         "read-only arguments refused",
-        "each argument read-only",
+        "each argument read-only, in every order in memory",
     ),
     "CLASS-1": Model(
         "another signature or other defaults",
