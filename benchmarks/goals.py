@@ -249,7 +249,7 @@ def _drop_in(data: Line) -> Iterator[Goal]:
         yield Goal(name, f"{DROP_IN:g}", "not measured", None)
         return
     place = f"{worst['rows']} x {worst['classes']}, {worst['options']}, {worst['threads']} threads"
-    yield Goal(name, f"{DROP_IN:g}", f"{_ratio(worst):.2f} ({place})", round(_ratio(worst), 2) >= DROP_IN)
+    yield Goal(name, f"{DROP_IN:g}", f"{_ratio(worst):.3f} ({place})", _ratio(worst) >= DROP_IN)
     rows, classes = DROP_IN_AT
     there = selected(data, "drop_in", how="module", rows=rows, classes=classes)
     least = [min((_ratio(x) for x in there if x["threads"] == n), default=None) for n in (1, 2)]
