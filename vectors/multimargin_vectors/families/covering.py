@@ -110,10 +110,9 @@ def _targets(kind: str, shape: tuple[int, ...], number: int) -> NDArray[np.int64
 
 def without_kinks(x: NDArray[np.float64], y: NDArray[np.int64], margin: float) -> NDArray[np.float64]:
     """Move logits off z = 0, which has a family of its own (GRADIENT-4)."""
-    rows, targets = np.atleast_2d(x).copy(), np.atleast_1d(y)
-    for row, target in zip(rows, targets, strict=True):
-        tied = (margin - row[target] + row == 0) & (np.arange(row.size) != target)
-        row[tied] += 0.25
+    rows, targets = np.atleast_2d(x).copy(), np.atleast_1d(y)[:, None]
+    z = margin - np.take_along_axis(rows, targets, axis=1) + rows
+    rows[(z == 0) & (np.arange(rows.shape[1]) != targets)] += 0.25
     return rows.reshape(x.shape)
 
 
