@@ -21,6 +21,7 @@ from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.formats import DTYPES
+from multimargin_reference.rejection import rejecting_clause
 
 NAN, INF = float("nan"), float("inf")
 P: tuple[Any, ...] = (
@@ -96,7 +97,7 @@ OTHER_NAMES: tuple[tuple[str, Any, Any], ...] = (  # an argument, its value, and
 CLAUSES = {
     "REJECT-1": ["p of other types"],
     "REJECT-2": ["reductions of other types"],
-    "REJECT-8": ["targets of a type that no other process is given"],
+    "REJECT-8": ["long double targets"],
 }
 
 
@@ -120,11 +121,14 @@ def _long_double_targets(scope: Scope, dtype: str) -> Item:
         session.needs("memory")  # of this process: the protocol has no such type
         for case in calls(scope, dtype):
             changed = replace(case, target=case.target.astype(np.longdouble))
+            if rejecting_clause(changed) != "REJECT-8":
+                continue  # no rows: what is not there may have any dtype
             if finding := judge_rejection(session.forward(changed), "REJECT-8"):
-                return result_of(replace(finding, case=changed))
+                message = f"long double targets: {finding.message}; input.shape={case.input.shape}"
+                return result_of(replace(finding, message=message))
         return PASS
 
-    return Item(f"REJECT-8/{dtype}/arguments-long-double-targets", "REJECT-8", dtype, "loss", run)
+    return Item(f"REJECT-8/{dtype}/arguments-long-double-targets/loss", "REJECT-8", dtype, "loss", run)
 
 
 def calls(scope: Scope, dtype: str) -> list[Case]:
@@ -166,7 +170,7 @@ def _has_usual_type(argument: str, value: Any) -> bool:
 
 def _id(clause: str, dtype: str, argument: str, value: Any) -> str:
     """Return an item's id, in which the value is written without quotes, blanks and glob characters."""
-    return f"{clause}/{dtype}/arguments-{argument}={re.sub(r'[^A-Za-z0-9.+-]', '_', repr(value))}"
+    return f"{clause}/{dtype}/arguments-{argument}={re.sub(r'[^A-Za-z0-9.+-]', '_', repr(value))}/loss"
 
 
 def _other_name(scope: Scope, dtype: str, argument: str, value: Any, meant: Any) -> Item:

@@ -137,6 +137,7 @@ def many(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
 def valid(context: Context, dtype: str) -> Case:
     """Return a context's valid call: on the exact grid, with few logits near the margin, none at the kink.
 
+    Of the larger ones the first row's last class is active; of many classes, targets are past the middle.
     Sizes that are no powers of two, as some larger ones, leave the grid by their division alone.
     """
     c, kind = context, DTYPES[dtype]
@@ -147,6 +148,9 @@ def valid(context: Context, dtype: str) -> Case:
         y[0] %= max(1, c.classes - 1)
         x[0, -1] = 3.0  # active: what is past the end of a vector loop counts
         x[np.arange(c.rows), y] = (numbers[np.arange(c.rows), y] - 4) * 0.5
+    elif c.shape in MANY:
+        y = (c.classes * 5 // 8 + np.arange(c.rows)) % c.classes  # what is put beside it lies past a block's end too
+        x[np.arange(c.rows), y] = 0.5
     else:
         y = integers(STREAM + 500 + c.number, c.rows, min(c.classes, 4))
     x = without_kinks(x, y, c.margin)

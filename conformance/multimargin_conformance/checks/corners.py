@@ -38,7 +38,7 @@ VAST = (
     (1030, 1030),
 )  # past what 16 bits count, and past 2**21 logits
 FULL = ((1024, 8), (2048, 16), (4096, 8), (512, 64), (64, 512), (16, 2048), (8, 4096))  # tiles that are filled
-BETWEEN = ((4, 70_001), (20, 9001), (40, 5003), (2100, 130), (5003, 110))  # many of one and some of the other
+BETWEEN = ((4, 70_001), (20, 9001), (40, 5003), (2100, 130), (4099, 110))  # many of one and some of the other
 SIZES = (*USUAL, *WIDE, *PAST, *TURNED, LARGEST, *TILES, *VAST, *FULL, *BETWEEN)
 INACTIVE = -16.0
 STEPS = {"float32": 2.0**-12, "float64": 2.0**-23}  # between active terms from 2 to 4: their squares' sum is exact

@@ -139,8 +139,8 @@ def _placed(made: Made, clause: str) -> Item:
     """Return the check of some of the calls with their arguments elsewhere in memory."""
 
     def given() -> Iterator[tuple[Expected, Arrays]]:
-        batches = [expected for expected in made.calls if min((1, *expected.case.input.shape)[-2:]) > 1]
-        for k, expected in enumerate(batches[made.dtypes.index(made.dtype) % PLACED :: PLACED]):
+        batches = [expected for expected in made.calls if min((1, *expected.case.input.shape)[-2:]) > 1] or made.calls
+        for k, expected in enumerate(batches[made.dtypes.index(made.dtype) % min(PLACED, len(batches)) :: PLACED]):
             places: dict[str, layouts.Layout] = {name: BESIDE[k % len(BESIDE)] for name in ARGUMENTS[made.part]}
             places["input"] = PLACES[k % len(PLACES)]
             arrays = {name: getattr(expected.case, name) for name in places}

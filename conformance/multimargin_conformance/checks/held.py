@@ -12,22 +12,21 @@ from functools import cache
 
 import numpy as np
 
-from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.contexts import chosen, chosen_larger, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.isolation.launch import ON_THE_HOST
-from multimargin_conformance.judge import Finding, judge_rejection
+from multimargin_conformance.judge import Finding, no_result
 from multimargin_conformance.outcome import Observation, Raised, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
-from multimargin_reference.rejection import rejecting_clause
 from multimargin_vectors.draft import uniform
 
 LARGE = (101, 103)  # more than 10_000 logits
 SELDOM = 4  # one result of so many is held over a large call
 OTHER = {"loss": "gradient", "gradient": "loss"}
 CLAUSES = {"PURITY-4": ["results held over calls of other kinds"]}
+CHANGED = "changed"
 Between = tuple[str, str, Case]  # what kind of call, of which part
 
 
@@ -47,8 +46,9 @@ def _item(dtype: str, part: str, cases: list[Case], scope: Scope) -> Item:
         parts = ("loss", "gradient") if scope.gradient else ("loss",)
         rejects = session.subject.device in ON_THE_HOST and not session.subject.compiles
         for k, case in enumerate(cases):
-            between = _between(case, part, scope.capabilities, large=k % SELDOM == 0, rejected=rejects)
-            if finding := _held(session, part, case, [one for one in between if one[1] in parts]):
+            between = _between(case, part, scope.dtypes, large=k % SELDOM == 0, rejected=rejects)
+            made = [one for one in between if one[1] in parts and not scope.capabilities.leaves_out(one[2])]
+            if finding := _held(session, part, case, made):
                 return result_of(replace(finding, case=case))
         return PASS
 
@@ -56,18 +56,23 @@ def _item(dtype: str, part: str, cases: list[Case], scope: Scope) -> Item:
 
 
 def _held(session: Session, part: str, case: Case, between: list[Between]) -> Finding | None:
+    """Make a call and those between, and look at its result again; where it changed, after each of them alone."""
+    finding = _after(session, part, case, between)
+    if finding is None or finding.message != CHANGED:
+        return finding
+    alone = ((kind, _after(session, part, case, [one])) for one in between for kind in one[:1])
+    kind = next((kind for kind, found in alone if found and found.message == CHANGED), "one of several")
+    return Finding(f"{part} changed in a later call, {kind}, but should be left as it is", {"part": part})
+
+
+def _after(session: Session, part: str, case: Case, between: list[Between]) -> Finding | None:
     first = session.kept(part, case)
     before = _bits(first)
     for _, other_part, other in between:
         observation = session.function(other_part)(other)
-        clause = rejecting_clause(other)
-        if clause and not isinstance(observation.outcome, Raised | Returned):  # and with it what was held
-            return judge_rejection(observation, clause)
-    if _bits(session.caller.now(first)) == before:
-        return None
-    kinds = ", ".join(dict.fromkeys(kind for kind, _, _ in between))
-    message = f"{part} changed in a later call, one of these: {kinds}; it should be left as it is"
-    return Finding(message, {"part": part})
+        if not isinstance(observation.outcome, Raised | Returned):  # and with it what was held
+            return no_result(other_part, observation.outcome)
+    return None if _bits(session.caller.now(first)) == before else Finding(CHANGED)
 
 
 def _bits(seen: Observation) -> bytes:
@@ -75,23 +80,22 @@ def _bits(seen: Observation) -> bytes:
 
 
 @cache
-def _between(case: Case, part: str, capabilities: Capabilities, *, large: bool, rejected: bool) -> tuple[Between, ...]:
+def _between(case: Case, part: str, dtypes: tuple[str, ...], *, large: bool, rejected: bool) -> tuple[Between, ...]:
     """Return the calls after the one whose result is held."""
     turned = replace(case, input=np.ascontiguousarray(case.input[..., ::-1]), margin=case.margin + 1)
-    dtypes = [dtype for dtype in capabilities.dtypes if dtype != case.dtype]
     found = [
         (f"a {OTHER[part]} of the same shape", OTHER[part], turned),
-        ("of another power", part, replace(turned, p=3 - case.p)),
-        ("of no rows", part, _of_shape(case, (0, case.input.shape[-1]))),
-        ("of one row without a batch", part, _of_shape(case, case.input.shape[-1:])),
-        *((f"in {dtype}", part, _in_dtype(turned, dtype)) for dtype in dtypes),
-        *(((f"of {LARGE[0]}x{LARGE[1]} logits"), one, _of_shape(case, LARGE)) for one in OTHER if large),
+        ("one of another power", part, replace(turned, p=3 - case.p)),
+        ("one of no rows", part, _of_shape(case, (0, case.input.shape[-1]))),
+        ("one of one row without a batch", part, _of_shape(case, case.input.shape[-1:])),
+        *((f"one in {dtype}", part, _in_dtype(turned, dtype)) for dtype in dtypes if dtype != case.dtype),
+        *((f"one of {LARGE[0]}x{LARGE[1]} logits", one, _of_shape(case, LARGE)) for one in OTHER if large),
     ]
     if rejected:
         beyond = replace(turned, target=np.full_like(case.target, case.input.shape[-1]))
         found += [(f"a {one} of a target out of range", one, beyond) for one in OTHER]
         found += [("a loss of another p that is rejected", "loss", replace(turned, p=3))]
-    return tuple(one for one in found if not capabilities.leaves_out(one[2]))
+    return tuple(found)
 
 
 def _of_shape(case: Case, shape: tuple[int, ...]) -> Case:

@@ -11,7 +11,7 @@ import numpy as np
 
 from multimargin_conformance import calling
 from multimargin_conformance.calling import ARGUMENTS, Arrays
-from multimargin_conformance.checks import corners
+from multimargin_conformance.checks import caches, corners
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import Layout, every_other
 from multimargin_conformance.checks.purity import chosen, expected_part
@@ -41,17 +41,14 @@ LARGE = (128, 256)  # calls that take a while, of one shape and with other numbe
 OPTIONS = ((1, "none"), (1, "sum"), (2, "mean"), (2, "none"))  # of the calls of a large shape
 WEIGHTS = ((1.0,), (0.5, 2.0), (2.0, 1.0, 4.0), (-1.0, 0.5, 1.0))  # likewise, of all but the first
 GRADS = ((1.0, -2.0), (2.0,), (-0.5,), (0.5, 1.0, -4.0))
-SEVERAL = (
-    (2, 5003),
-    (1500, 3),
-    (300, 260),
-)  # calls past limits of classes, of rows and of logits, a shape after another
+SEVERAL = ((2, 8192), (2048, 4), (256, 256))  # past limits of classes, of rows and of logits, one after another
 FEWER_ROUNDS = 4  # of those: each takes a while
-INVALID = (4, 4)  # valid calls, and as many that are rejected
+SMALL = 4  # rows and classes of valid calls and of those beside them that are rejected
 STREAM = 80_000  # where the random numbers of these calls begin
 BY_STEPS, REJECTED = "threads-by-steps", "threads-beside-rejections"
 STEPPING = (BY_STEPS, REJECTED)
 OF_SIZES = "threads-of-sizes"
+WARMED = (*STEPPING, OF_SIZES)
 Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
@@ -66,7 +63,7 @@ class Call:
 
 
 def items(scope: Scope) -> Iterator[Item]:
-    """Yield one item a dtype and part."""
+    """Yield the items of each dtype and part."""
     for dtype in scope.dtypes:
         for part in ("loss", "gradient") if scope.gradient else ("loss",):
             mixed = [Call(v.case, expected_part(v, part), f"vector {v.id}") for v in chosen(scope, dtype)]
@@ -138,18 +135,23 @@ def _apart(calls: list[Call]) -> list[Call]:
 
 
 def _beside_rejections(part: str, dtype: str, scope: Scope) -> list[Call]:
-    """Return valid and invalid calls, so that every other thread begins with one of each: who fails, does so alone."""
+    """Return a valid and an invalid call for each thread, of which every other thread begins with the invalid one."""
     if not _is_first(part, dtype, scope):
         return []
     cases = [
-        replace(case, input=case.input[:4, :4], target=case.target[:4] % 4, grad_output=np.ones(4, case.dtype))
+        replace(
+            case,
+            input=case.input[:SMALL, :SMALL],
+            target=case.target[:SMALL] % SMALL,
+            grad_output=np.ones(SMALL, case.input.dtype),
+        )
         for case in _stepped_cases(dtype)
     ]
     cases = [case for case in cases if not scope.capabilities.leaves_out(case)]
     found = []
     for k, case in enumerate(cases):
         target = case.target.copy()
-        target[k] = 4
+        target[k] = SMALL
         pair = [
             Call(case, expected_part(legal_values(case), part), "beside calls that are rejected"),
             Call(replace(case, target=target), "REJECT-4", "a target out of range"),
@@ -161,7 +163,8 @@ def _beside_rejections(part: str, dtype: str, scope: Scope) -> list[Call]:
 def _of_sizes(part: str, dtype: str, scope: Scope) -> list[Call]:
     """Return calls of several shapes, so that all threads begin with the first shape and go on to the next."""
     found = (_large(part, dtype, scope, shape) for shape in SEVERAL)
-    return [call for calls in zip(*found, strict=True) for call in calls]
+    alike = [(calls * THREADS)[:THREADS] for calls in found]  # the same call again where few options are declared
+    return [call for calls in zip(*alike, strict=True) for call in calls]
 
 
 @cache
@@ -215,7 +218,7 @@ def _item(dtype: str, part: str, name: str, calls: list[Call], memory: Memory) -
         given = memory(cases, part)  # anew: a backend that changes its arguments is not the last one
         made = [calling.Call(part, case, arrays) for case, arrays in zip(cases, given, strict=True)]
         rounds = 1 if name in STEPPING else FEWER_ROUNDS if name == OF_SIZES else ROUNDS
-        for call in made if name in STEPPING else ():  # what compiles something first does so here
+        for call in made if name in WARMED else ():  # what compiles something first does so here
             session.caller.call(call)
         return result_of(_first_finding(calls, session.caller.threads(made, THREADS, rounds), part))
 
@@ -227,12 +230,11 @@ def _first_finding(calls: list[Call], seen: list[list[Observation]], part: str) 
     for call, observations in zip(calls, seen, strict=True):
         why = f"{THREADS} threads call at once; {call.name}"
         for observation in observations:
-            expected = call.expected
-            finding = (
-                judge_rejection(observation, expected)
-                if isinstance(expected, str)
-                else judge(part, observation, expected, why)
-            )
+            if isinstance(call.expected, str):
+                finding = judge_rejection(observation, call.expected)
+            else:
+                finding = judge(part, observation, call.expected, why)
             if finding:
-                return finding
+                said = finding.message if why in finding.message else f"{why}: {finding.message}"
+                return Finding(said, finding.evidence, caches.own_clause(finding))
     return None

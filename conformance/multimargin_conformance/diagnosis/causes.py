@@ -269,7 +269,7 @@ def _costs_a_process(finding: Finding) -> bool:
 
 def _kink(case: Case) -> bool:
     """Whether a valid call has a z of 0: shrinking must not bring in what has clauses of its own."""
-    return not rejecting_clause(case) and has_kink(case)
+    return not rejecting_clause(case) and case.target.dtype.kind in "iu" and has_kink(case)
 
 
 def _finding(work: Work, case: Case, part: str) -> Finding | None:

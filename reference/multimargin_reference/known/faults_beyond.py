@@ -164,6 +164,13 @@ def unchecked_where_nothing_is_active(x: Any, y: Any, p: Any, margin: Any, weigh
     return validate(x, y, p, margin, weight, reduction)
 
 
+def lost_past_4096_classes(z: Any, k: Work) -> Any:
+    """Make NaN of every infinity, and of NaN, past the first 4096 classes."""
+    h = MODEL.hinge(z, k)
+    far = ~np.isfinite(k.x) & (np.arange(k.classes) >= 4096)
+    return np.where(far, k.number(np.nan), h)
+
+
 def last_class_lost(when: Callable[[Work], bool]) -> Callable[[Any, Work], Any]:
     def drop(h: Any, k: Work) -> Any:
         h = left_out(h, k).copy()
@@ -229,6 +236,12 @@ SHARED = (
 )  # fmt: skip
 
 OTHERS = (
+    fault(
+        "masks-past-4096-classes-nan",
+        "An infinite logit past the first 4096 classes makes its row NaN.",
+        "SPECIAL-1 SPECIAL-2",
+        hinge=lost_past_4096_classes,
+    ),
     before(
         "zero-strides-past-32-rows", "One row repeated more than 32 times is read as zeros from there.", "PURITY-5",
         reading("input", zero_rows_past_32),
