@@ -172,14 +172,20 @@ FAULTS: tuple[Fault, ...] = (
         other_weight(lambda w, c: w.reshape(-1) if w.size == c else w),
     ),
     answered(
-        "one-target-gradient-batched", "(C,) with a (1,) target has a (1, C) gradient.", "GRADIENT-10", one_target
+        "one-target-gradient-batched",
+        "(C,) with a (1,) target has a (1, C) gradient.",
+        "GRADIENT-10 DTYPE-4",
+        one_target,
     ),
     answered("one-target-cut", "A (1,) target beside (C,) is cut to the classes.", "REJECT-3 REJECT-4", clipped_target),
     answered(
         "scalar-target-gradient-doubled", "A () target beside (1, C) doubles the gradient.", "DTYPE-4", scalar_target
     ),
     answered(
-        "int32-target-result-of-one", "An int32 () target has a loss of shape (1,).", "REDUCTION-4", int32_targets
+        "int32-target-result-of-one",
+        "An int32 () target has a loss of shape (1,).",
+        "REDUCTION-4 DTYPE-4",
+        int32_targets,
     ),
     before("float-p-without-weights", "p = 1.0 and 2.0 are taken, without the weights.", "DTYPE-4", float_power),
     before("whole-margin-is-one", "A margin that is an int is taken as 1.", "DTYPE-4", whole_margin),
