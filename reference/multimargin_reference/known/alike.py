@@ -119,7 +119,8 @@ ALIKE: dict[tuple[str, ...], str] = {
     (
         "target-unchecked-reversed",
         "target-unchecked-strided",
-    ): "Each check of targets out of range elsewhere in memory has both layouts.",
+        "target-unchecked-read-only",
+    ): "Each check of targets out of range elsewhere in memory has all layouts.",
     (
         "target-int32-as-int16",
         "int16-targets-by-their-lower-byte",
@@ -127,5 +128,6 @@ ALIKE: dict[tuple[str, ...], str] = {
     (
         "second-tile-both-ways",
         "filled-tile-taken-as-empty",
+        "last-class-of-large-batches-lost",
     ): "One check has the calls with few terms in the corners, of whole and of cut tiles.",
 }
