@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from multimargin_conformance import Capabilities, check
-from multimargin_conformance.checks import edges, ladder, many
+from multimargin_conformance.checks import corners, edges, ladder, many, plan, threads
+from multimargin_conformance.checks.contexts import many as many_classes
+from multimargin_conformance.checks.contexts import valid
+from multimargin_conformance.checks.effects import EFFECTS
 from multimargin_conformance.checks.item import Scope
+from multimargin_conformance.isolation.process import LONGEST_LINE
 from multimargin_reference.exact_values import exact_values
 from multimargin_reference.expectation import Values, expected_values
 from multimargin_reference.formats import HALVES
@@ -106,3 +110,30 @@ def test_a_square_that_is_subnormal_may_be_flushed_where_that_is_declared() -> N
 
 def test_calls_that_are_repeated_round_in_every_order() -> None:
     assert all(exact_values(case) is None for dtype in TRAINING.dtypes for case in many._varied(dtype))
+
+
+def test_calls_that_need_no_raw_arrays_fit_into_a_line() -> None:
+    usual = [shape for shape in corners.SIZES if shape not in corners.VAST]
+    together = threads.THREADS * sum(rows * classes for rows, classes in threads.SEVERAL)  # all in one line
+    logits = max(*(rows * classes for rows, classes in usual), together)
+    assert 2 * 8 * logits < LONGEST_LINE - 2**18  # hexadecimal digits of float64, and what is beside them
+
+
+@pytest.mark.parametrize("part", ["loss", "gradient"])
+def test_what_is_put_into_many_classes_is_past_the_first_blocks(part: str) -> None:
+    for context in many_classes("float32", ("float32",)):
+        changed = EFFECTS["masked"].change(valid(context, "float32"), part)
+        assert changed is not None
+        row, place = np.argwhere(np.isinf(np.atleast_2d(changed.case.input)))[-1]
+        assert max(row, place) > 4096
+
+
+@pytest.mark.parametrize(
+    "capabilities",
+    [Capabilities(p=(1,), reductions=("mean",)), Capabilities(shapes=("unbatched",)), Capabilities(p=(2,))],
+)
+def test_no_check_of_arguments_elsewhere_makes_no_call(capabilities: Capabilities) -> None:
+    for item in plan(Scope(TRAINING.dtypes, True, capabilities)):
+        if "/placed-" in item.id:
+            assert item.calls is not None
+            assert item.calls()

@@ -103,3 +103,29 @@ def _sum(count: int) -> int:
     for k in range(count):
         total += k
     return total
+
+
+def test_threads_begin_every_other_call_together() -> None:
+    together, arrived, alone = steps.Together(3), [0], []
+
+    def work() -> None:
+        for step in (0, 1):
+            arrived[0] += step == 0
+            together.begin(step)
+            if step == 0 and arrived[0] < 3:
+                alone.append(step)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not alone
+
+
+def test_a_thread_that_is_late_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "LATE_S", 0.01)
+    together = steps.Together(2)
+    together.begin(0)
+    monkeypatch.setattr(steps, "LATE_S", 60.0)
+    together.begin(2)  # returns: the other one never came
