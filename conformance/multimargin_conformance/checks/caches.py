@@ -50,13 +50,13 @@ def _item(name: str, dtype: str, part: str) -> Item:
         session.function(part)(first)
         why = f"after a call that differs in nothing but {name}"
         finding = judge(part, session.function(part)(second), expected(name, dtype, part), why)
-        return result_of(finding and Finding(finding.message, finding.evidence, own_clause(finding)))
+        return result_of(finding and Finding(finding.message, finding.evidence, _clause(finding)))
 
     slug = name.replace(" ", "-")
     return Item(f"PURITY-3/{dtype}/pair-{slug}/{part}", "PURITY-3", dtype, part, run)
 
 
-def own_clause(finding: Finding) -> str:
+def _clause(finding: Finding) -> str:
     """A wrong shape or dtype comes from the other call here; a changed argument does not."""
     return finding.clause if finding.clause == "PURITY-1" else ""
 

@@ -321,7 +321,7 @@ def _multiplied(case: Case, name: str, exponent: int) -> Case | None:
     """Return a call with an array times a power of two, None where that rounds or overflows."""
     array = getattr(case, name)
     with np.errstate(over="ignore"):
-        scaled: NDArray[Any] = np.ldexp(array, exponent).astype(array.dtype)
+        scaled: NDArray[Any] = np.asarray(np.ldexp(array, exponent)).astype(array.dtype)
         given: dict[str, Any] = {name: scaled}
         return replace(case, **given) if np.array_equal(np.ldexp(scaled, -exponent), array) else None
 

@@ -143,6 +143,9 @@ LAYOUTS: dict[str, Layout] = {
     "unaligned": unaligned,
     "half an element off": half_aligned,
     "in the middle of a larger array": offset,
+}
+READ_ONLY: dict[str, Layout] = {  # a copy that is made for writing may lay them out otherwise
+    "read-only": read_only,
     "in Fortran order, read-only": frozen(fortran),
     "with gaps, read-only": frozen(every_other),
     "with negative strides, read-only": frozen(reversed_),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import multimargin_vectors
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import LAYOUTS, OF_INPUT, constant, read_only
+from multimargin_conformance.checks.layouts import LAYOUTS, OF_INPUT, READ_ONLY, constant
 from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, judge, no_result
 from multimargin_conformance.outcome import Returned
@@ -255,12 +255,14 @@ def _constant_expectation(vector_id: str, part: str, name: str) -> Enclosures:
 
 
 def _read_only(session: Session, vector: Vector, part: str) -> Finding | None:
-    """PURITY-6: arguments that cannot be written to are accepted."""
+    """PURITY-6: arguments that cannot be written to are accepted, wherever they are in memory."""
     session.needs("layouts")
-    arrays = {name: read_only(array) for name, array in _arrays(vector.case, part).items()}
-    return judge(
-        part, session.function(part)(vector.case, **arrays), expected_part(vector, part), "read-only arguments"
-    )
+    for name, layout in READ_ONLY.items():
+        arrays = {key: layout(array) for key, array in _arrays(vector.case, part).items()}
+        observation = session.function(part)(vector.case, **arrays)
+        if finding := judge(part, observation, expected_part(vector, part), f"arguments {name}"):
+            return finding
+    return None
 
 
 def _arrays(case: Case, part: str) -> dict[str, NDArray[Any]]:

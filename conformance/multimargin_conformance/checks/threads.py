@@ -11,7 +11,7 @@ import numpy as np
 
 from multimargin_conformance import calling
 from multimargin_conformance.calling import ARGUMENTS, Arrays
-from multimargin_conformance.checks import caches, corners
+from multimargin_conformance.checks import corners
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import Layout, every_other
 from multimargin_conformance.checks.purity import chosen, expected_part
@@ -236,5 +236,6 @@ def _first_finding(calls: list[Call], seen: list[list[Observation]], part: str) 
                 finding = judge(part, observation, call.expected, why)
             if finding:
                 said = finding.message if why in finding.message else f"{why}: {finding.message}"
-                return Finding(said, finding.evidence, caches.own_clause(finding))
+                rejected = isinstance(call.expected, str)
+                return replace(finding, message=said, clause="" if rejected else finding.clause)
     return None
