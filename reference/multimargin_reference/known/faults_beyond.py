@@ -293,7 +293,7 @@ NARROWED: tuple[tuple[str, str, str, str, tuple[Condition, ...]], ...] = (
     ("mask-becomes-zero", "masks-unaligned-zero", "A masked class counts as 0 where the input is unaligned.",
      "SPECIAL-1", (is_unaligned,)),
     ("input-fortran-as-c", "read-only-fortran-as-c", "A read-only input in Fortran order is read in C order.",
-     "PURITY-5", (is_read_only,)),
+     "PURITY-6", (is_read_only,)),
     ("input-strides-ignored", "strides-of-many-classes-ignored", "The input's strides are ignored past 4096 classes.",
      "PURITY-5", (is_wide, is_unbatched)),
     ("target-strides-ignored", "target-strides-beside-fortran-ignored",
