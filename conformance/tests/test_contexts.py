@@ -10,7 +10,7 @@ import pytest
 
 from multimargin_conformance import check
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities
-from multimargin_conformance.checks import crossed, effects, rejections
+from multimargin_conformance.checks import crossed, effects, plan, rejections
 from multimargin_conformance.checks.changes import STEPS
 from multimargin_conformance.checks.contexts import MARGINS, SHAPES, contexts, turned, valid
 from multimargin_conformance.checks.effects import EFFECTS
@@ -94,3 +94,12 @@ def test_what_is_not_declared_is_left_out() -> None:
 def test_a_buffer_of_zeros_that_is_used_again_is_seen() -> None:
     report = check(faults_by_name()["loss-buffer-reused-on-one-path"].make(), fail_fast=True, clause="PURITY-4")
     assert "what its owner wrote into a result was overwritten" in str(report.failures[0].failure)
+
+
+def test_what_is_handed_over_in_place_of_copies_is_an_array_never_a_number_of_numpys() -> None:
+    placed = 0
+    for item in plan(TRAINING):
+        for _, given in item.calls() if item.calls is not None else ():
+            assert all(array is None or isinstance(array, np.ndarray) for array in given.values()), item.id
+            placed += bool(given)
+    assert placed > 1000
