@@ -14,9 +14,10 @@ import numpy as np
 
 from multimargin_conformance.checks.contexts import chosen, chosen_larger, valid
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.many import bits
 from multimargin_conformance.isolation.launch import ON_THE_HOST
 from multimargin_conformance.judge import Finding, no_result
-from multimargin_conformance.outcome import Observation, Raised, Returned
+from multimargin_conformance.outcome import Raised, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
@@ -67,16 +68,12 @@ def _held(session: Session, part: str, case: Case, between: list[Between]) -> Fi
 
 def _after(session: Session, part: str, case: Case, between: list[Between]) -> Finding | None:
     first = session.kept(part, case)
-    before = _bits(first)
+    before = bits(first)
     for _, other_part, other in between:
         observation = session.function(other_part)(other)
         if not isinstance(observation.outcome, Raised | Returned):  # and with it what was held
             return no_result(other_part, observation.outcome)
-    return None if _bits(session.caller.now(first)) == before else Finding(CHANGED)
-
-
-def _bits(seen: Observation) -> bytes:
-    return seen.outcome.value.tobytes() if isinstance(seen.outcome, Returned) else b""
+    return None if bits(session.caller.now(first)) == before else Finding(CHANGED)
 
 
 @cache

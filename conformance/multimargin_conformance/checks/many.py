@@ -69,12 +69,12 @@ def _held(session: Session, part: str, cases: list[Case]) -> Finding | None:
     is_repeatable = "run-to-run-variation" not in session.subject.capabilities.permissions
     for k, case in enumerate(calls):
         seen = session.kept(part, case)
-        kept.append((seen, _bits(seen)))
+        kept.append((seen, bits(seen)))
         if is_repeatable and not _alike(first.setdefault(case.id, seen), seen):
             message = f"{part} of call {k + 1} of {len(calls)} differs from that of an equal call before it"
             return Finding(message, {"part": part}, "PURITY-3", case)
     for k, (seen, before) in enumerate(kept):
-        if _bits(session.caller.now(seen)) != before:
+        if bits(session.caller.now(seen)) != before:
             message = f"{part} of call {k + 1} of {len(calls)} changed in a later call, but should be left as it is"
             return Finding(message, {"part": part}, case=calls[k])
     return None
@@ -90,10 +90,10 @@ def _held_large(session: Session, part: str, cases: list[Case]) -> Finding | Non
     session.needs("held")
     for case in cases:
         first = session.kept(part, case)
-        before = _bits(first)
+        before = bits(first)
         for later in range(LATER if case.input.size <= MUCH else 1):
             session.function(part)(replace(case, input=case.input[::-1].copy(), margin=case.margin + 1 + later))
-        if _bits(session.caller.now(first)) != before:
+        if bits(session.caller.now(first)) != before:
             size = "x".join(str(n) for n in case.input.shape)
             return Finding(
                 f"{part} of a {size} call changed in a later call, but should be left as it is", {"part": part}
@@ -123,7 +123,8 @@ def _repeated(session: Session, part: str, cases: list[Case]) -> Finding | None:
     return None
 
 
-def _bits(seen: Observation) -> bytes:
+def bits(seen: Observation) -> bytes:
+    """Return a result's bits, none where there is no result."""
     return seen.outcome.value.tobytes() if isinstance(seen.outcome, Returned) else b""
 
 
