@@ -230,12 +230,10 @@ def _first_finding(calls: list[Call], seen: list[list[Observation]], part: str) 
     for call, observations in zip(calls, seen, strict=True):
         why = f"{THREADS} threads call at once; {call.name}"
         for observation in observations:
-            if isinstance(call.expected, str):
-                finding = judge_rejection(observation, call.expected)
-            else:
+            if not isinstance(call.expected, str):
                 finding = judge(part, observation, call.expected, why)
+            elif finding := judge_rejection(observation, call.expected):
+                finding = replace(finding, message=f"{why}: {finding.message}", clause="")
             if finding:
-                said = finding.message if why in finding.message else f"{why}: {finding.message}"
-                rejected = isinstance(call.expected, str)
-                return replace(finding, message=said, clause="" if rejected else finding.clause)
+                return finding
     return None
