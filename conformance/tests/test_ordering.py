@@ -8,7 +8,7 @@ from multimargin_conformance import check
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.item import Scope
-from multimargin_conformance.ordering import LONG, breadth_first
+from multimargin_conformance.ordering import TAKES, breadth_first, takes
 from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
 from multimargin_reference.clauses import CLAUSES
 
@@ -30,13 +30,20 @@ def test_every_check_has_one_place() -> None:
 
 
 def test_the_first_round_has_every_clause_in_the_order_of_the_specification() -> None:
-    items = [item for item in ITEMS if item.kind not in LONG]
+    items = [item for item in ITEMS if takes(item) == 1]
     first = len({(item.clause, item.dtype, item.part, item.kind) for item in items})
     places = breadth_first(items)[:first]
     assert places == sorted(places)
     clauses = {items[place].clause for place in places}
-    assert clauses == {item.clause for item in ITEMS}
+    assert clauses == {item.clause for item in items}
     assert clauses >= {clause.id for clause in CLAUSES.values() if clause.group == "REJECT"}
+
+
+def test_every_clause_has_its_turn_before_what_takes_longest() -> None:
+    order = [ITEMS[place] for place in breadth_first(ITEMS)]
+    longest = max(TAKES.values())
+    before = order[: next(k for k, item in enumerate(order) if takes(item) >= longest / 4)]
+    assert {item.clause for item in before} == {item.clause for item in ITEMS}
 
 
 def test_a_fault_of_a_late_clause_ends_the_run_soon_and_verdicts_keep_their_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,20 @@ class Enclosures:
     def outside(self, result: NDArray[Any]) -> Mask:
         """Return which elements (flat) of a result of the right shape are not legal."""
         values = np.asarray(result).astype(np.float64).reshape(-1)
-        bad = ~((self.lo <= values) & (values <= self.hi))
-        for index, names in self.also.items():
-            bad[index] = bad[index] and not any(_is(values[index], name) for name in names)
+        bad: Mask = ~((self.lo <= values) & (values <= self.hi))
+        for name, places in self._special_places.items():
+            there = values[places]
+            bad[places] &= ~np.isnan(there) if name == "nan" else there != float(name)
         return bad
+
+    @cached_property
+    def _special_places(self) -> Mapping[str, NDArray[np.int64]]:
+        """Where each special value is legal: flat indices by name."""
+        found: dict[str, list[int]] = {}
+        for index, names in self.also.items():
+            for name in names:
+                found.setdefault(name, []).append(index)
+        return {name: np.array(places) for name, places in found.items()}
 
     def outside_widened(self, result: NDArray[Any]) -> Mask:
         """Return which elements (flat) are outside the narrower enclosure of a widened half evaluation."""
@@ -163,7 +174,3 @@ def _inward(interval: Interval, fmt: Format) -> tuple[float, float]:
         infinite = "inf" in interval.also, "-inf" in interval.also
         return {(True, False): (np.inf, np.inf), (False, True): (-np.inf, -np.inf)}.get(infinite, (np.inf, -np.inf))
     return float(fmt.ceil(interval.lo)) + 0.0, float(fmt.floor(interval.hi)) + 0.0  # + 0.0: no negative zero
-
-
-def _is(value: float, name: str) -> bool:
-    return bool(np.isnan(value)) if name == "nan" else value == float(name)

@@ -26,6 +26,7 @@ from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
+from multimargin_reference.expectation import Enclosures
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.rejection import meaning
 from multimargin_vectors.draft import uniform
@@ -83,18 +84,23 @@ def _item(name: str, dtype: str, part: str, cases: list[Case], scope: Scope) -> 
 
 
 def _in_any_dtype(session: Session, case: Case, part: str, _: Scope, given: Arrays) -> Finding | None:
-    """Judge an answer of any floating dtype, computed in whichever: what is right in float32, and a place around it."""
+    """Judge an answer of any floating dtype, computed in whichever."""
     observation = session.function(part)(case, **given)
     if is_refused(session, case, part, observation, given):
         return None
+    return judge(part, observation, _around(case, part), "the call in float32, whatever the answer's dtype")
+
+
+@cache
+def _around(case: Case, part: str) -> Enclosures:
+    """Return what is legal for the call in float32, and a place around it, of any floating dtype."""
     arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
     usual: dict[str, Any] = {name: None if a is None else a.astype(np.float32) for name, a in arrays.items()}
     usual["margin"] = float(case.margin)
     expected = part_of(legal_values(replace(case, **usual)), part)
     with np.errstate(under="ignore"):  # next to 0 is what is subnormal
         lo, hi = (np.nextafter(ends.astype(np.float32), end) for ends, end in ((expected.lo, -FAR), (expected.hi, FAR)))
-    around = replace(expected, dtype=None, lo=lo.astype(np.float64), hi=hi.astype(np.float64))
-    return judge(part, observation, around, "the call in float32, whatever the answer's dtype")
+    return replace(expected, dtype=None, lo=lo.astype(np.float64), hi=hi.astype(np.float64))
 
 
 def _in_inputs_shape(session: Session, case: Case, part: str, _: Scope, given: Arrays) -> Finding | None:
