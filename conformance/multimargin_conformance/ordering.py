@@ -34,15 +34,15 @@ REJECTED = 4  # likewise, of contexts whose calls are to be rejected: they end s
 
 
 def breadth_first(items: Sequence[Item]) -> list[int]:
-    """Return the places of all items in rounds: of each clause, dtype, part and kind one, one, two, four and so on.
+    """Return the places of all items in rounds: of each clause, part and kind one, two, four and so on.
 
     A mistake that one clause alone sees is found in the first rounds, wherever that clause stands in the specification.
     What takes as long as so many others comes so many times later.
     """
-    seen: Counter[tuple[str, str, str, str]] = Counter()
+    seen: Counter[tuple[str, str, str]] = Counter()
     rounds = []
     for item in items:
-        group = (item.clause, item.dtype, item.part, item.kind)
+        group = (item.clause, item.part, item.kind)
         seen[group] += 1
         rounds.append((seen[group] * takes(item)).bit_length())
     return sorted(range(len(items)), key=lambda place: (rounds[place], place))
