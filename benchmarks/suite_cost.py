@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
+from goals import ALL_KNOWN
 from judge_rate import judged_per_second
 from timing import Spread, seconds, spread
 
@@ -36,6 +38,23 @@ for _ in range({times}):
     assert report.conformant, report.failures
 print(json.dumps(times))
 """
+KNOWN = """
+import json, time
+from multimargin_conformance import check
+from multimargin_reference.known import FAULTS, VARIANTS
+seen = [fault for fault in FAULTS if "DTYPE-2" not in fault.clauses]  # those are of halves
+times = []
+for found, step in ((seen, {faults}), (VARIANTS, {variants})):
+    times.append([])
+    for each in found[::step]:
+        implementation = each.make()
+        began = time.perf_counter()
+        report = check(implementation, "training", fail_fast=True, clause={clause!r})
+        times[-1].append(time.perf_counter() - began)
+        assert report.conformant == (found is VARIANTS), each.name
+print(json.dumps(times))
+"""
+KNOWN_STEPS = {"faults": 15, "variants": 12}  # of the catalogue: eight faults to one legal variant
 PROCESSES, WARM = 3, 2  # processes that check, and checks of each after its first
 LONGEST = 60.0  # seconds after which no other process begins
 EXACT_SHAPES = ((8, 10), (32, 1000))
@@ -59,7 +78,8 @@ class Cost:
 def measure(dry: bool) -> list[Cost]:
     """Return everything; a dry run checks one clause and does each thing once."""
     _say("checks")
-    costs = list(checks("VALUE-1" if dry else ""))
+    clause = "VALUE-1" if dry else ""
+    costs = [*checks(clause), *known(clause)]
     _say("starts")
     costs.extend(starts(1 if dry else STARTED))
     _say("exact results")
@@ -86,6 +106,19 @@ def checks(clause: str) -> Iterator[Cost]:
     if not clause:
         took = _several(lambda: _process([*COMMAND, *CHECK]), clause)
         yield Cost(f"multimargin {' '.join(CHECK)}", "the process", "s", spread(took))
+
+
+def known(clause: str) -> Iterator[Cost]:
+    """Check known faults and legal variants, some of all, one after another in a process; the first one counts too.
+
+    With a clause, a dry run: one of each.
+    """
+    steps = dict.fromkeys(KNOWN_STEPS, 10**6) if clause else KNOWN_STEPS
+    command = [sys.executable, "-c", KNOWN.format(**steps, clause=clause)]
+    faults, variants = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    yield Cost("check(known fault, training, fail_fast)", f"{len(faults)} in a process", "s", spread(faults))
+    yield Cost("check(legal variant, training, fail_fast)", f"{len(variants)} after them", "s", spread(variants))
+    yield Cost(ALL_KNOWN, "mean", "s", spread([statistics.mean([*faults, *variants])]))
 
 
 def _several(run: Callable[[], T], clause: str) -> list[T]:
