@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multimargin_conformance.outcome import Crashed, Malformed, Observation, Outcome, Raised, Returned, TimedOut
+from multimargin_conformance.outcome import VIEW, Crashed, Malformed, Observation, Outcome, Raised, Returned, TimedOut
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures
 from multimargin_reference.fast_judge import surely_legal
@@ -85,7 +85,10 @@ def no_result(part: str, outcome: Outcome, should: str = "but should return a re
             at = f" (raised at {where})" if where else ""
             return Finding(f"{part}: raised {name}: {message}, {should}{at}{hint}")
         case Malformed(reason=reason):
-            return Finding(f"{part}: returned {reason}" + ("" if "but should" in reason else f", {should}"))
+            clause = "PURITY-4" if reason.startswith(VIEW) else ""
+            return Finding(
+                f"{part}: returned {reason}" + ("" if "but should" in reason else f", {should}"), clause=clause
+            )
         case Crashed(reason=reason, stderr=stderr):
             return Finding(f"{part}: crashed: {reason}, {should}", {"stderr": stderr} if stderr else {})
         case TimedOut(seconds=seconds, stderr=stderr):

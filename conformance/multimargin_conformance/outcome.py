@@ -30,9 +30,12 @@ class Raised:
     where: str = ""
 
 
+VIEW = "a view of "  # how the reason begins where a result is in an argument's memory (PURITY-4)
+
+
 @dataclass(frozen=True)
 class Malformed:
-    """Something that is no result: not an array or NumPy scalar."""
+    """Something that is no result: not an array or NumPy scalar, or in the memory of an argument."""
 
     reason: str
 
@@ -89,6 +92,8 @@ def observe(
     """
     before = [_state(a) for a in arrays.values()]
     outcome = _call(function, arrays, options)
+    if isinstance(outcome, Returned) and (name := shared(outcome.value, arrays)):
+        outcome = Malformed(f"{VIEW}{name}'s memory, but should be memory of its own")
     after = [_state(a) for a in arrays.values()]
     if after == before:
         return Observation(outcome)
@@ -119,6 +124,13 @@ def attempt(call: Callable[[], Any]) -> Outcome:
     except BaseException as error:  # SystemExit, or a panic of an extension: would have ended a process
         return Crashed(f"{type(error).__name__}: {text_of(error)}")
     return returned(value)
+
+
+def shared(value: NDArray[Any], arrays: dict[str, NDArray[Any] | None]) -> str:
+    """Return the argument whose memory a result is in, "" for none: a change to it would change the result."""
+    if not value.size:
+        return ""
+    return next((name for name, a in arrays.items() if a is not None and np.may_share_memory(value, a)), "")
 
 
 def returned(value: Any) -> Outcome:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from multimargin_conformance import Capabilities, check
-from multimargin_conformance.checks import arguments, caches
+from multimargin_conformance.checks import arguments, caches, close, edges, first, instances, plan
 from multimargin_conformance.checks.item import Scope
+from multimargin_conformance.ordering import breadth_first
 from multimargin_reference.expectation import expected_values
 from multimargin_reference.formats import FORMATS
 from multimargin_reference.known import FAULTS, MODEL, Custom, Fault, Request
 from multimargin_reference.known.model import QUIET
+from multimargin_vectors.draft import has_kink
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 REJECTIONS = {"profile": "core", "select": "arguments-"}
@@ -161,3 +165,65 @@ def test_a_stored_half_may_be_flushed_by_an_accumulator_too() -> None:
     assert report.conformant, [v.failure for v in report.failures]
     flushing = type("Undeclared", (FlushedHalves,), {"capabilities": Capabilities()})
     assert not check(flushing(), **options).conformant
+
+
+RETURNED = """
+import numpy as np
+from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
+
+class Kernel:
+    def forward(self, input, target, **options):
+        return np.asarray(multi_margin_loss(input, target, **options))
+
+    def backward(self, grad_output, input, target, **options):
+        return input if RIGHT == 1 else multi_margin_loss_backward(grad_output, input, target, **options)
+"""
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_result_in_an_arguments_memory_is_none(isolate: bool, tmp_path: Path) -> None:
+    for right, conformant in ((1, False), (2, True)):
+        file = tmp_path / f"backend_{right}.py"
+        file.write_text(RETURNED.replace("RIGHT", str(right)), encoding="utf-8")
+        report = check(f"py:{file}:Kernel", "training", clause="GRADIENT-1", isolate=isolate)
+        assert report.conformant is conformant
+        if not conformant:
+            failure = report.failures[0].failure
+            assert failure is not None
+            assert "returned a view of input's memory, but should be memory of its own" in failure.message
+            assert report.failures[0].clause == "PURITY-4"
+
+
+def test_the_first_call_of_a_run_is_a_gradient() -> None:
+    scope = Scope(("float32", "float64"), True, Capabilities())
+    assert plan(scope)[0].kind == first.KIND
+    assert breadth_first(plan(scope))[0] == 0
+    assert not [item for item in plan(replace(scope, gradient=False)) if item.kind == first.KIND]
+
+
+def test_every_instance_of_a_template_has_calls() -> None:
+    for axes, tied in product((1, 2), (False, True)):
+        cases = instances.calls("float32", axes, tied)
+        signs = {(c.p, c.reduction, c.weight is None, np.sign(c.margin)) for c in cases}
+        assert len(signs) == len(cases) == 36
+        assert all(has_kink(case) is tied for case in cases)
+
+
+def test_what_is_close_is_not_what_it_is_close_to() -> None:
+    for name, dtype in product(close.KINDS, close.STEPS):
+        cases = close.calls(name, dtype)
+        assert {c.p for c in cases} == {1, 2}
+        assert {c.reduction for c in cases} == {"none", "sum", "mean"}
+        for case in cases:
+            arrays = [a for a in (case.weight, case.grad_output) if a is not None]
+            varied = any((a != 1).any() for a in arrays) or case.margin not in (0, 1)
+            assert varied or len(np.unique(case.input)) > 1
+
+
+def test_rounding_the_margin_changes_a_sign() -> None:
+    for case in edges.calls("margin-rounded", "float32"):
+        exact = case.margin - case.input[:, 0].astype(float) + case.input[:, 1]
+        rounded = (np.float32(case.margin) - case.input[:, 0]) + case.input[:, 1]
+        assert (exact > 0).all()
+        assert (rounded < 0).all()
+    assert edges.calls("margin-rounded", "float64") == ()

@@ -87,6 +87,9 @@ def test_every_edge_has_calls_with_a_legal_result(name: str, dtype: str) -> None
     if name == "smallest-of-five" and dtype in HALVES:
         assert not cases  # halves have too few subnormals
         return
+    if name == "margin-rounded" and dtype in ("bfloat16", "float64"):
+        assert not cases  # float64 holds every margin, and bfloat16's steps are too coarse
+        return
     powers = (1,) if name in ("smallest-of-five", "subnormal-margin") else (1, 2)  # squares of subnormals are 0
     powers = (2,) if name == "steepest-slopes" else powers  # for p = 1 a slope is 1
     assert len({case.id for case in cases}) == len(cases) >= 6

@@ -51,7 +51,7 @@ def test_a_buffer_for_each_shape_is_found_every_time(
     (tmp_path / "shared_buffer.py").write_text(SHARED, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     for _ in range(3):
-        report = check("py:shared_buffer:KERNEL", "training", select="threads-by-steps", isolate=isolate)
+        report = check("py:shared_buffer:KERNEL", "training", select="threads-by-steps/", isolate=isolate)
         assert report.counts["fail"] == report.planned == 2
 
 

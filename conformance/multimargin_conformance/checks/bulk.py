@@ -6,6 +6,7 @@ Targets, weights and grad_output are others from row to row. Each of several dty
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -100,11 +101,15 @@ def call(bulk: Bulk) -> Case:
     if bulk.tied:
         x = x.copy()
         x.reshape(rows, classes)[tie] = -bulk.margin
-    weight = np.roll(np.resize(WEIGHTS, max(3, classes)), bulk.number)[:classes].astype(kind)
-    grads = np.roll(np.resize(GRADS, rows), bulk.number)
-    grads = grads if bulk.reduction == "none" else grads[0]
-    y, g = y.reshape(bulk.shape[:-1]), np.asarray(grads, kind).reshape(bulk.shape[:-1] if np.ndim(grads) else ())
-    return Case(x, y, bulk.p, bulk.margin, weight if bulk.weighted else None, bulk.reduction, g)
+    weight = _in_turn(WEIGHTS, classes, bulk).astype(kind) if bulk.weighted else None
+    batch = bulk.shape[:-1] if bulk.reduction == "none" else ()
+    g = _in_turn(GRADS, math.prod(batch), bulk).astype(kind).reshape(batch)
+    return Case(x, y.reshape(bulk.shape[:-1]), bulk.p, bulk.margin, weight, bulk.reduction, g)
+
+
+def _in_turn(values: tuple[float, ...], count: int, bulk: Bulk) -> NDArray[np.float64]:
+    """Return so many values, one after another and again from the first, each call's from another one on."""
+    return np.array(values)[(np.arange(count) + bulk.number) % len(values)]
 
 
 @cache

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multimargin_conformance.checks.single import part_of
+from multimargin_conformance.checks.single import exact_part, part_of
 from multimargin_reference.case import Case
-from multimargin_reference.exact_values import exact_gradient, exact_values
-from multimargin_reference.expectation import Enclosures
+from multimargin_reference.expectation import Enclosures, expected_values
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.families.covering import without_kinks
 
@@ -30,6 +29,7 @@ TINY = {"float32": -75, "float64": -540}  # powers of two with which a hinge is 
 HUGE = {"float32": 66, "float64": 514}
 STEP = 0.25  # of logits that differ by few steps
 DIFFERENT = 8  # such logits
+MOST_SQUARED = 64  # subnormal logits: the exact rules say what is legal
 NAN = frozenset({"nan"})
 
 
@@ -41,16 +41,9 @@ class Expected:
     values: Enclosures
 
 
-def _exact(case: Case, part: str, *, subnormal: bool = False) -> Enclosures | None:
-    if part == "gradient":
-        return exact_gradient(case, subnormal=subnormal)
-    values = exact_values(replace(case, grad_output=None), subnormal=subnormal)
-    return None if values is None else values.loss
-
-
 def stands_for(case: Case, stand_in: Case, part: str) -> Expected | None:
     """Return the call with what is legal for the one that stands for it; halves have no bound of grids."""
-    values = _exact(stand_in, part)
+    values = exact_part(stand_in, part)
     if values is None and case.dtype in LARGEST:
         values = part_of(grid_values(stand_in), part)
     return None if values is None else Expected(case, values)
@@ -82,7 +75,7 @@ def with_input(case: Case, x: NDArray[np.float64]) -> Case:
     return replace(case, input=x.reshape(case.input.shape).astype(case.input.dtype))
 
 
-def _others(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def others(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, for every row, a class that is not its target, and the row's number; nothing for one class.
 
     Where there are many classes it is the last one in half of the rows.
@@ -147,14 +140,31 @@ def zero_grad_output(zero: float) -> Callable[[Case, str], Expected | None]:
     return change
 
 
-def increasing(case: Case, part: str) -> Expected | None:
-    """Let targets increase by one from row to row, up to the last class: kernels take that for a diagonal."""
-    rows, classes = (1, *case.input.shape)[-2:]
-    if not 2 < rows <= classes:
+def zero_weights(case: Case, part: str) -> Expected | None:
+    """Let every weight be 0: so is the loss, and the gradient."""
+    return None if case.weight is None else plain(replace(case, weight=np.zeros_like(case.weight)), part)
+
+
+def some_zero_grad_output(case: Case, part: str) -> Expected | None:
+    """Let the last row's grad_output be 0, beside others that are not."""
+    g = case.grad_output
+    if part == "loss" or g is None or g.size < 2:
         return None
-    y = np.arange(classes - rows, classes)
-    x = without_kinks(rows_of(case)[0], y, float(case.margin))
-    return plain(with_input(replace(case, target=y), x), part)
+    g = g.copy()
+    g[-1] = 0
+    return plain(replace(case, grad_output=g), part)
+
+
+def large_logits(case: Case, part: str) -> Expected | None:
+    """Multiply logits and margin by so large a power of two that few of their sums would not overflow: what is active
+    is the same. For the gradient of p = 1."""
+    most = LARGEST.get(case.dtype)
+    if part == "loss" or case.p != 1 or most is None:
+        return None
+    sizes = np.abs(case.input.astype(np.float64)).max() + abs(float(case.margin))
+    exponent = most - 1 - int(np.frexp(sizes)[1])
+    x = np.ldexp(case.input, exponent).astype(case.input.dtype)
+    return stands_for(replace(case, input=x, margin=float(np.ldexp(case.margin, exponent))), case, part)
 
 
 def scaled(exponents: dict[str, int]) -> Callable[[Case, str], Expected | None]:
@@ -176,20 +186,20 @@ def scaled(exponents: dict[str, int]) -> Callable[[Case, str], Expected | None]:
     return change
 
 
-def ties(case: Case, part: str) -> Expected | None:
-    """Put one class of every row at z = 0."""
-    if case.input.shape[-1] < 2:
+def subnormal_squares(case: Case, part: str) -> Expected | None:
+    """Make logits and margin subnormal where hinges are squared: there is nothing left of the loss."""
+    if part == "gradient" or case.p != 2 or case.dtype not in SMALLEST or case.input.size > MOST_SQUARED:
         return None
-    x, y = rows_of(case)
-    other, row = _others(case)
-    x[row, other] = x[row, y] - case.margin
-    return plain(with_input(case, x), part)
+    exponent = SMALLEST[case.dtype] + 3
+    x = np.ldexp(case.input, exponent).astype(case.input.dtype)
+    called = replace(case, input=x, margin=float(np.ldexp(case.margin, exponent)))
+    return Expected(called, expected_values(replace(called, grad_output=None)).loss)
 
 
 def _place(case: Case, name: str) -> tuple[Any, Any]:
     """Return the rows and classes that a name stands for."""
     y, classes = np.atleast_1d(case.target), case.input.shape[-1]
-    other, row = _others(case)
+    other, row = others(case)
     places: dict[str, tuple[Any, Any]] = {
         "another, every row": (row, other),
         "another, all but the last row": (row[:-1], other[:-1]),
@@ -245,7 +255,7 @@ def counted_nan(case: Case, part: str) -> Expected | None:
 def nan_places(case: Case) -> tuple[int, int]:
     """Return where the gradient of that NaN is, and that of its row's target, flat."""
     first = case.input.size - case.input.shape[-1]
-    return first + int(_others(case)[0][-1]), first + int(np.atleast_1d(case.target)[-1])
+    return first + int(others(case)[0][-1]), first + int(np.atleast_1d(case.target)[-1])
 
 
 def endless_margin(margin: float) -> Callable[[Case, str], Expected | None]:
@@ -291,7 +301,7 @@ def _scaled(part: str, times: Callable[[int], Case | None], exponents: range, *,
 
     def is_exact(exponent: int) -> bool:
         scaled = times(exponent)
-        if scaled is not None and (values := _exact(scaled, part, subnormal=subnormal)) is not None:
+        if scaled is not None and (values := exact_part(scaled, part, subnormal=subnormal)) is not None:
             found[exponent] = Expected(scaled, values)
         return exponent in found
 

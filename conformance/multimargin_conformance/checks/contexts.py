@@ -46,8 +46,10 @@ LARGER = (
     (5,),
     (1, 2),
     (1, 3),
+    (1, 1),
+    (64, 64),
 )
-MANY = ((1, 2**16), (2**13, 2), (2**14,))  # powers of two: what is divided by them stays exact
+MANY = ((4, 2**15), (2**14, 4), (2**14,))  # powers of two: what is divided by them stays exact
 ORDINARY = ((7,), (3, 7), (10, 10), (33, 35))
 MARGINS = (1.0, -0.75, 0.0, 0.5)
 WEIGHTS = ((0.5, 2.0, 1.0), (-1.0, 1.0, 2.0), (1.0, 0.0, 4.0))

@@ -124,6 +124,7 @@ def call(corner: Corner) -> Case:
     """Return the call: its last class and its last row are active, alone together in one of four."""
     rows, classes = corner.shape
     k, kind, (p, reduction, weighted) = corner.place, DTYPES[corner.dtype], corner.options
+    margin = 0.0 if k % 4 == 0 else 1.0  # with which a target's own term is one too
     x = np.full((rows, classes), INACTIVE)
     y = np.full(rows, 1 + k % 2)
     places = [(rows - 1, classes - 1)]
@@ -131,11 +132,11 @@ def call(corner: Corner) -> Case:
         edges = product((rows - 1, 0, rows // 2), (classes - 1, 0, classes // 2))
         places = [place for place in edges if place[1] != 1 + k % 2][:TERMS]
     for j, place in enumerate(places):
-        x[place] = 2.0 + (2 * (7 * j + k) + 1) * STEPS[corner.dtype]
+        x[place] = 2.0 - margin + (2 * (7 * j + k) + 1) * STEPS[corner.dtype]
     x[np.arange(rows), y] = 0.0
     weight = np.full(classes, 2.0).astype(kind) if weighted else None
     grads = np.full(rows if reduction == "none" else (), 0.5).astype(kind)
-    return Case(x.astype(kind), y, p, 0.0, weight, reduction, np.asarray(grads))
+    return Case(x.astype(kind), y, p, margin, weight, reduction, np.asarray(grads))
 
 
 DIRECTIONS = (

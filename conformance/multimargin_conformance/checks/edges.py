@@ -102,6 +102,25 @@ def _last_bit(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]
     return found
 
 
+def _rounded_margin(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Logits between the margin and what it is in the dtype: z is above 0, and below it once the margin is rounded."""
+    dtype = DTYPES[fmt.name]
+    margin = next((m for m in (0.7, 0.3, 1.3, 0.1) if m > float(np.asarray(m, dtype))), None)
+    if margin is None:  # float64 holds all of them
+        return []
+    m, ulp = float(np.asarray(margin, dtype)), 2 * float(fmt.u)
+    small = 2.0 ** -(fmt.precision // 4)  # the target's logit less the margin: the other one has finer steps
+    steps = np.array([0.25, 0.5, 0.75]) * (margin - m)
+    other = (small - np.maximum(steps, ulp * small / 2)).astype(dtype).astype(np.float64)
+    x = np.stack([np.full(len(other), m + small), other], axis=1)
+    x = x[margin - x[:, 0] + x[:, 1] > 0]
+    return (
+        []
+        if not len(x)
+        else [_case(fmt, x, np.zeros(len(x), np.int64), p, reduction, [1.5, 1.0] if weighted else None, margin)]
+    )
+
+
 def _largest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     """One term of three quarters of the largest number, whose product with a count overflows."""
     size = (0.75 * float(fmt.largest)) ** (1 / p)
@@ -212,6 +231,7 @@ def _all_active(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Cas
 
 EDGES = {
     "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
+    "margin-rounded": Edge(("VALUE-9", "GRADIENT-11"), _rounded_margin),
     "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
     "overflowing-sum": Edge(("SPECIAL-6", "SPECIAL-6"), _overflowing_sum),
     "steepest-slopes": Edge(("SPECIAL-6", "SPECIAL-6"), _steepest),

@@ -15,7 +15,7 @@ import numpy as np
 
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import Capabilities
-from multimargin_conformance.checks import changes, infinities, layouts
+from multimargin_conformance.checks import changes, infinities, layouts, targets, ties
 from multimargin_conformance.checks.changes import Expected
 from multimargin_conformance.checks.contexts import many, turned, valid
 from multimargin_conformance.checks.item import Item, Scope
@@ -255,9 +255,16 @@ EFFECTS = {
     "wide-margin": Effect(("VALUE-4", ""), changes.wide_margin),
     "square-underflows": Effect(("VALUE-9", "GRADIENT-11"), changes.scaled(changes.TINY)),
     "square-overflows": Effect(("SPECIAL-6", "SPECIAL-6"), changes.scaled(changes.HUGE)),
-    "increasing": Effect(("SHAPE-1", "SHAPE-1"), changes.increasing),
+    "increasing": Effect(("SHAPE-1", "SHAPE-1"), targets.increasing),
+    "same-target": Effect(("SHAPE-1", "SHAPE-1"), targets.same_target),
+    "sorted-targets": Effect(("SHAPE-1", "SHAPE-1"), targets.sorted_targets),
+    "large-logits": Effect(("", "SPECIAL-6"), changes.large_logits),
     "minus-zero-margin": Effect(("VALUE-6", "GRADIENT-1"), changes.minus_zero_margin),
-    "ties": Effect(("VALUE-3", "GRADIENT-4"), changes.ties),
+    "ties": Effect(("VALUE-3", "GRADIENT-4"), ties.ties),
+    "ties-at-large-margin": Effect(("", "GRADIENT-4"), ties.ties_at_large_margin),
+    "ties-beside-masked": Effect(("", "GRADIENT-4"), ties.ties_beside(-np.inf)),
+    "ties-beside-infinite": Effect(("", "GRADIENT-4"), ties.ties_beside(np.inf)),
+    "subnormal-ties": Effect(("", "GRADIENT-4"), ties.subnormal_ties, flushed=True),
     "masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.masked),
     "all-masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.all_masked),
     "infinite": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite),
@@ -274,12 +281,15 @@ EFFECTS = {
     "only-grad-output-infinite": Effect(("", "GRADIENT-8"), infinities.grad_output(np.inf, by_row=False)),
     "zero-grad-output": Effect(("", "GRADIENT-8"), changes.zero_grad_output(0.0)),
     "minus-zero-grad-output": Effect(("", "GRADIENT-8"), changes.zero_grad_output(-0.0)),
+    "zero-weights": Effect(("WEIGHT-3", "GRADIENT-7"), changes.zero_weights),
+    "some-zero-grad-output": Effect(("", "GRADIENT-8"), changes.some_zero_grad_output),
     "nan": Effect(("SPECIAL-7", "SPECIAL-7"), changes.not_a_number),
     "single-infinite": Effect(("VALUE-7", "GRADIENT-3"), infinities.single(np.inf)),
     "single-minus-infinite": Effect(("VALUE-7", "GRADIENT-3"), infinities.single(-np.inf)),
     "infinite-margin": Effect(("SPECIAL-8", ""), changes.endless_margin(np.inf)),
     "minus-infinite-margin": Effect(("SPECIAL-8", "SPECIAL-8"), changes.endless_margin(-np.inf)),
     "subnormal": Effect(("SPECIAL-5", "SPECIAL-5"), changes.smallest, flushed=True),
+    "subnormal-squares": Effect(("SPECIAL-5", ""), changes.subnormal_squares, flushed=True),
     "subnormal-weights": Effect(("SPECIAL-5", "SPECIAL-5"), changes.smallest_weights, flushed=True),
     "subnormal-logits": Effect(("", "SPECIAL-5"), changes.smallest_logits, flushed=True),
     "large": Effect(("SPECIAL-6", "SPECIAL-6"), changes.largest),
@@ -299,7 +309,12 @@ TESTS: dict[str, Callable[[], Test]] = {
 # Not placed elsewhere: those of one class, or of no rows, too.
 STAYING = {*TESTS, *(name for name in EFFECTS if name.startswith(("empty", "single")))} - {"nan"}
 AMONG_MANY = (
+    "same-target",
+    "sorted-targets",
+    "wide-margin",
+    "grad-output-infinite",
     "ties",
+    "ties-at-large-margin",
     "masked",
     "infinite",
     "infinite-target",

@@ -5,7 +5,7 @@ A kernel may copy what is small and walk over the rest, or cut it into tiles, ea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -17,10 +17,10 @@ from multimargin_conformance.calling import ARGUMENTS
 from multimargin_conformance.capabilities import REDUCTIONS
 from multimargin_conformance.checks import bulk, layouts
 from multimargin_conformance.checks.changes import Expected, plain
-from multimargin_conformance.checks.contexts import larger, valid
+from multimargin_conformance.checks.contexts import larger, many, valid
 from multimargin_conformance.checks.corners import STEPS
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import OF_INPUT, constant
+from multimargin_conformance.checks.layouts import ALL, CLASSES, OF_INPUT, constant
 from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
@@ -39,8 +39,11 @@ PLACES = (
     layouts.unaligned,
     layouts.in_records,
 )
-REPEATED = ((33, 35), (65, 66), (2, 300), (300, 3), (301,))  # of the larger contexts
-CLAUSES = {"PURITY-5": ["many logits in every layout", "zero strides along many"]}
+REPEATED = ((33, 35), (64, 64), (65, 66), (2, 300), (300, 3), (301,), (2, 1100), (1100, 2))  # of the larger contexts
+CLAUSES = {
+    "PURITY-5": ["many logits in every layout", "zero strides along many"],
+    "PURITY-6": ["many logits in read-only memory"],
+}
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -52,7 +55,10 @@ def items(scope: Scope) -> Iterator[Item]:
         chosen = [one for k, one in every if len(dtypes) == 1 or (k + k // len(PLACES)) % 2 == turn % 2]
         calls = [(made, place) for made, place in chosen if not _is_left_out(made, scope)]
         if calls:
-            yield _item(dtype, part, calls)
+            yield _item("PURITY-5", dtype, part, "many-logits-placed", calls)
+        frozen = list({made.shape: (made, layouts.read_only) for made, _ in calls}.values())
+        if frozen:
+            yield _item("PURITY-6", dtype, part, "many-logits-read-only", frozen)
     for dtype, part in product(dtypes, parts):
         cases = [case for case in _repeated(dtype) if not scope.capabilities.leaves_out(case)]
         if cases:
@@ -73,7 +79,7 @@ def _placed(dtype: str, turn: int) -> list[tuple[bulk.Bulk, layouts.Layout]]:
     return [*found, (bulk.Bulk(turn, LARGEST, 2, "mean", True, dtype), layouts.fortran)]
 
 
-def _item(dtype: str, part: str, calls: list[tuple[bulk.Bulk, layouts.Layout]]) -> Item:
+def _item(clause: str, dtype: str, part: str, name: str, calls: Sequence[tuple[bulk.Bulk, layouts.Layout]]) -> Item:
     def run(session: Session) -> Result:
         session.needs("raw")  # or the protocol's lines would be too long
         session.needs("layouts")
@@ -87,7 +93,7 @@ def _item(dtype: str, part: str, calls: list[tuple[bulk.Bulk, layouts.Layout]]) 
                 return result_of(finding)
         return PASS
 
-    return Item(f"PURITY-5/{dtype}/many-logits-placed/{part}", "PURITY-5", dtype, part, run, kind="bulk")
+    return Item(f"{clause}/{dtype}/{name}/{part}", clause, dtype, part, run, kind="bulk")
 
 
 def _zero_strides(dtype: str, part: str, cases: list[Case]) -> Item:
@@ -110,11 +116,15 @@ def _zero_strides(dtype: str, part: str, cases: list[Case]) -> Item:
 
 @cache
 def _constant(case: Case, name: str, part: str) -> Expected | None:
-    """Return a call with one argument the same all along, None where it is, or where that makes a tie (GRADIENT-4)."""
-    repeated = constant(case, name)
+    """Return a call with one argument the same all along, None where it is, or where that makes a tie (GRADIENT-4).
+
+    Where all of a row's logits are one, a margin makes all of its classes active.
+    """
+    repeated = constant(replace(case, margin=0.5) if name in (CLASSES, ALL) else case, name)
     return None if repeated is case or has_kink(repeated) else plain(repeated, part)
 
 
 @cache
 def _repeated(dtype: str) -> tuple[Case, ...]:
-    return tuple(valid(context, dtype) for context in larger() if context.shape in REPEATED)
+    some = [context for context in larger() if context.shape in REPEATED]
+    return tuple(valid(context, dtype) for context in (*some, *many(dtype, (dtype,))))

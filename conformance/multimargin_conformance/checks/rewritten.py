@@ -37,8 +37,8 @@ LARGE = ((64, 64), (256, 512))  # few: of float32 and float64
 WEIGHTS, GRADS = (2.0, 1.0, -0.5), (1.0, -2.0, 0.5)
 STREAM = 85_000  # where the random numbers of these begin
 CLAUSES = {
-    "PURITY-3": ["rewritten arrays", "a gradient after a loss", "a loss after a gradient"],
-    "REJECT-3": ["a target rewritten to -1"],
+    "PURITY-3": ["rewritten arrays", "a gradient after a loss", "a loss after a gradient", "gradients after a loss"],
+    "REJECT-3": ["a target rewritten to -1", "a target rewritten to -1 after the other part"],
 }
 OTHER = {"loss": "gradient", "gradient": "loss"}
 Change = Callable[[Case], Case]
@@ -55,9 +55,13 @@ def items(scope: Scope) -> Iterator[Item]:
             for name, layout in LAYOUTS.items():
                 large = [case for case in _large(dtype) if not scope.capabilities.leaves_out(case)]
                 yield _rewritten(dtype, part, name, layout, [*cases, *(large if name == PLAIN else ())])
-            yield _invalid(dtype, part, cases)
+            yield _invalid(dtype, part, cases, after="", capabilities=scope.capabilities)
+            if scope.gradient:
+                yield _invalid(dtype, part, cases, after=OTHER[part], capabilities=scope.capabilities)
         for part, alike in product(OTHER, (False, True)) if scope.gradient else ():
             yield _after_other(dtype, part, cases, scope.capabilities, alike=alike)
+        if scope.gradient:
+            yield _again(dtype, cases, scope.capabilities)
 
 
 @cache
@@ -103,27 +107,32 @@ def _rewritten(dtype: str, part: str, name: str, layout: Callable[[Any], Any], c
     return Item(f"PURITY-3/{dtype}/rewritten-{name}/{part}", "PURITY-3", dtype, part, run, kind="rewritten")
 
 
-def _invalid(dtype: str, part: str, cases: list[Case]) -> Item:
-    """A target that was valid a call ago is not any more."""
+def _invalid(dtype: str, part: str, cases: list[Case], *, after: str, capabilities: Capabilities) -> Item:
+    """A target that was valid a call ago is not any more: of the same part, with the same options and others; or of
+    the other one, which is `after` then."""
 
     def run(session: Session) -> Result:
         on_the_host = session.subject.device in ON_THE_HOST
-        for case in cases if on_the_host else cases[:1]:
+        changes = UNCHANGED if after else (*UNCHANGED, OPTIONS["p"], OPTIONS["margin"])
+        for case, change in product(cases if on_the_host else cases[:1], changes if on_the_host else UNCHANGED):
             target = case.target.copy()
             target[-1] = -1
-            changed = replace(case, target=target)
+            changed = change(replace(case, target=target))
+            if capabilities.leaves_out(change(case)):
+                continue
             if on_the_host:
-                arrays = _given(case, part, np.array)
-                session.function(part)(case, **arrays)
+                arrays = _given(case, "gradient" if after else part, np.array)
+                session.function(after or part)(case, **_of(after or part, arrays))
                 arrays["target"][...] = target
-                observation = session.function(part)(changed, **arrays)
+                observation = session.function(part)(changed, **_of(part, arrays))
             else:  # the copies that a device gets take each other's place anyway
                 observation = session.reject(part, changed, case)
             if finding := judge_rejection(observation, "REJECT-3"):
                 return result_of(replace(finding, case=changed))
         return PASS
 
-    return Item(f"REJECT-3/{dtype}/rewritten-target/{part}", "REJECT-3", dtype, part, run, kind="rewritten")
+    id_ = f"REJECT-3/{dtype}/rewritten-target{f'-after-{after}' if after else ''}/{part}"
+    return Item(id_, "REJECT-3", dtype, part, run, kind="rewritten")
 
 
 def _after_other(dtype: str, part: str, cases: list[Case], capabilities: Capabilities, *, alike: bool) -> Item:
@@ -153,6 +162,33 @@ def _after_other(dtype: str, part: str, cases: list[Case], capabilities: Capabil
 
     id_ = f"PURITY-3/{dtype}/{part}-after-{OTHER[part]}{'-of-the-same' if alike else ''}/{part}"
     return Item(id_, "PURITY-3", dtype, part, run, kind="rewritten")
+
+
+def _again(dtype: str, cases: list[Case], capabilities: Capabilities) -> Item:
+    """Gradients, one after another, of the very arrays that a loss was made of, with its reduction and the other one.
+
+    A reduction that needs a grad_output of another shape is left out.
+    """
+
+    def run(session: Session) -> Result:
+        for case in cases:
+            others = ("none",) if case.reduction == "none" else ("mean", "sum")
+            for of_loss, of_gradient in product(others, others):
+                made = replace(case, reduction=of_loss), replace(case, reduction=of_gradient)
+                if any(map(capabilities.leaves_out, made)):
+                    continue
+                arrays = _given(case, "gradient", np.array)
+                for part, changed in zip(
+                    ("loss", "gradient", "gradient", "loss"), (*made, made[1], made[0]), strict=True
+                ):
+                    observation = session.function(part)(changed, **_of(part, arrays))
+                    why = f"the same arrays in a loss for {of_loss!r} and gradients for {of_gradient!r}"
+                    if finding := judge(part, observation, part_of(_expectation(changed), part), why):
+                        return result_of(replace(finding, case=changed))
+        return PASS
+
+    id_ = f"PURITY-3/{dtype}/gradients-after-a-loss/gradient"
+    return Item(id_, "PURITY-3", dtype, "gradient", run, kind="rewritten")
 
 
 def _of(part: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -193,6 +229,7 @@ CONTENTS: dict[str, Change] = {
     "weight": _doubled,
     "grad_output": _other_factor,
 }
+UNCHANGED: tuple[Change, ...] = (lambda case: case,)
 OPTIONS: dict[str, Change] = {
     "p": lambda case: replace(case, p=3 - case.p),
     "margin": lambda case: replace(case, margin=case.margin + 1.0),

@@ -14,6 +14,7 @@ from multimargin_conformance.judge import Finding, judge, judge_rejection, passe
 from multimargin_conformance.outcome import Observation, Raised
 from multimargin_conformance.session import Session
 from multimargin_reference.case import Case
+from multimargin_reference.exact_values import exact_gradient, exact_values
 from multimargin_reference.expectation import Enclosures, Values, expected_values
 from multimargin_reference.rejection import meaning, rejecting_clause
 
@@ -38,13 +39,23 @@ def _judged(session: Session, case: Case, usual: Case, part: str, scope: Scope, 
     observation = session.function(part)(case, **given)
     if usual.id != case.id and is_refused(session, case, part, observation, given):
         return None
-    if not scope.widened and passes_surely(part, observation, usual, flush=scope.flush):
-        return None
-    enclosures = part_of(_expected(case, scope.flush), part)
-    if scope.widened:
-        enclosures = enclosures.narrowed_to_widened()
+    enclosures = exact_part(usual, part)
+    if enclosures is None:
+        if not scope.widened and passes_surely(part, observation, usual, flush=scope.flush):
+            return None
+        enclosures = part_of(_expected(case, scope.flush), part)
+        if scope.widened:
+            enclosures = enclosures.narrowed_to_widened()
     why = "exact grid: nothing rounds" if enclosures.exact else "derived bound on every legal evaluation"
     return judge(part, observation, enclosures, why)
+
+
+def exact_part(case: Case, part: str, *, subnormal: bool = False) -> Enclosures | None:
+    """Return the one legal loss or gradient of a valid call, None where something may round: see `exact_values`."""
+    if part == "gradient":
+        return exact_gradient(case, subnormal=subnormal)
+    values = exact_values(replace(case, grad_output=None), subnormal=subnormal)
+    return None if values is None else values.loss
 
 
 @lru_cache(MOST_KEPT)

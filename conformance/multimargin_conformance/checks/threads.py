@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
@@ -41,12 +41,16 @@ LARGE = (128, 256)  # calls that take a while, of one shape and with other numbe
 OPTIONS = ((1, "none"), (1, "sum"), (2, "mean"), (2, "none"))  # of the calls of a large shape
 WEIGHTS = ((1.0,), (0.5, 2.0), (2.0, 1.0, 4.0), (-1.0, 0.5, 1.0))  # likewise, of all but the first
 GRADS = ((1.0, -2.0), (2.0,), (-0.5,), (0.5, 1.0, -4.0))
-SEVERAL = ((2, 8192), (2048, 4), (256, 256))  # past limits of classes, of rows and of logits, one after another
+SEVERAL = ((2, 8192), (8192, 4), (256, 256))  # past limits of classes, of rows and of logits, one after another
+MOST = {"loss": (256, 1024), "gradient": (128, 256)}  # by steps: all gradients together are a line of the protocol
 FEWER_ROUNDS = 4  # of those: each takes a while
+AFTER = 3  # calls of one memory by each thread, after one of its own
 SMALL = 4  # rows and classes of valid calls and of those beside them that are rejected
 STREAM = 80_000  # where the random numbers of these calls begin
 BY_STEPS, REJECTED = "threads-by-steps", "threads-beside-rejections"
-STEPPING = (BY_STEPS, REJECTED)
+BOTH_PARTS, PAIR = f"{BY_STEPS}-both-parts", 2
+STEPPING = (BY_STEPS, REJECTED, BOTH_PARTS, *(f"{BY_STEPS}-{how}" for how in ("sizes", "one-memory", "strided")))
+VALID = (0b111111, 0b101010, 0b110100, 0b011011)  # which calls of each thread are valid, so that no two keep in step
 OF_SIZES = "threads-of-sizes"
 WARMED = (*STEPPING, OF_SIZES)
 Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
@@ -55,11 +59,15 @@ CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
 @dataclass(frozen=True)
 class Call:
-    """A call to be made again and again, and what is legal for it: enclosures, or a clause that rejects it."""
+    """A call to be made again and again, and what is legal for it: enclosures, or a clause that rejects it.
+
+    part: "" where it is the one that the check is about.
+    """
 
     case: Case
     expected: Enclosures | str
     name: str
+    part: str = ""
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -78,6 +86,14 @@ def items(scope: Scope) -> Iterator[Item]:
                 (OF_SIZES, _of_sizes(part, dtype, scope), _own),
                 ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
                 ("threads-strided", _of_shape(MANY_ROWS, dtype, scope, part)[:FEW], _with_gaps),
+                (f"{BY_STEPS}-sizes", _sizes_by_steps(part, dtype, scope), _own),
+                (
+                    f"{BY_STEPS}-one-memory",
+                    _after_others(_weighted(part, dtype, scope)[1:2], mixed),
+                    _last_in_one_memory,
+                ),
+                (f"{BY_STEPS}-strided", _weighted(part, dtype, scope), _with_gaps),
+                (BOTH_PARTS, _both_parts(part, dtype, scope), _own),
             )
             yield from (_item(dtype, part, name, calls, memory) for name, calls, memory in kinds if calls)
 
@@ -122,6 +138,41 @@ def _stepped(part: str, dtype: str, scope: Scope, alike: list[Call], mixed: list
     return [call for calls in made for call in calls if call is not None]
 
 
+def _weighted(part: str, dtype: str, scope: Scope) -> list[Call]:
+    """Return a call for each thread with weights, others in each."""
+    if not _is_first(part, dtype, scope):
+        return []
+    found = []
+    for k, case in enumerate(_stepped_cases(dtype)):
+        weight = np.resize(WEIGHTS[k], case.input.shape[-1]).astype(case.input.dtype)
+        grads = np.resize(GRADS[k], len(case.input)).astype(case.input.dtype)
+        weighted = replace(case, weight=weight, grad_output=grads)
+        if not scope.capabilities.leaves_out(weighted):
+            found.append(Call(weighted, expected_part(grid_values(weighted), part), "with weights"))
+    return found
+
+
+def _after_others(last: list[Call], others: list[Call]) -> list[Call]:
+    """Return another call for each thread and after it the last one a few times: so the threads are not in step."""
+    return [call for other in _apart(others) for call in (other, *AFTER * last)] if last else []
+
+
+def _both_parts(part: str, dtype: str, scope: Scope) -> list[Call]:
+    """Return a loss and a gradient for each of two threads, one of which begins with the gradient.
+
+    With more of them, two would wait for the lock that an implementation has for one part.
+    """
+    if part == "loss" or not _is_first(part, dtype, scope):
+        return []
+    found = []
+    for k, case in enumerate(_stepped_cases(dtype)[:PAIR]):
+        if not scope.capabilities.leaves_out(case):
+            values = legal_values(case)
+            both = [Call(case, expected_part(values, name), "beside the other part", name) for name in ("loss", part)]
+            found += both[:: -1 if k % 2 else 1]
+    return found
+
+
 def _is_first(part: str, dtype: str, scope: Scope) -> bool:
     """Whether this is the one dtype of a part in which threads take turns at each step: it takes a while."""
     fine = [name for name in scope.dtypes if name in corners.STEPS]
@@ -135,7 +186,7 @@ def _apart(calls: list[Call]) -> list[Call]:
 
 
 def _beside_rejections(part: str, dtype: str, scope: Scope) -> list[Call]:
-    """Return a valid and an invalid call for each thread, of which every other thread begins with the invalid one."""
+    """Return valid and invalid calls for each thread, in an order of its own: a thread's first ones come first."""
     if not _is_first(part, dtype, scope):
         return []
     cases = [
@@ -152,17 +203,19 @@ def _beside_rejections(part: str, dtype: str, scope: Scope) -> list[Call]:
     for k, case in enumerate(cases):
         target = case.target.copy()
         target[k] = SMALL
-        pair = [
-            Call(case, expected_part(legal_values(case), part), "beside calls that are rejected"),
-            Call(replace(case, target=target), "REJECT-4", "a target out of range"),
-        ]
-        found += pair[:: -1 if k % 2 else 1]
+        valid = Call(case, expected_part(legal_values(case), part), "beside calls that are rejected")
+        invalid = Call(replace(case, target=target), "REJECT-4", "a target out of range")
+        found += [valid if VALID[k] >> place & 1 else invalid for place in range(max(VALID).bit_length())]
     return found
 
 
-def _of_sizes(part: str, dtype: str, scope: Scope) -> list[Call]:
+def _sizes_by_steps(part: str, dtype: str, scope: Scope) -> list[Call]:
+    return _of_sizes(part, dtype, scope, (*SEVERAL[:2], MOST[part])) if _is_first(part, dtype, scope) else []
+
+
+def _of_sizes(part: str, dtype: str, scope: Scope, shapes: Sequence[tuple[int, int]] = SEVERAL) -> list[Call]:
     """Return calls of several shapes, so that all threads begin with the first shape and go on to the next."""
-    found = (_large(part, dtype, scope, shape) for shape in SEVERAL)
+    found = (_large(part, dtype, scope, shape) for shape in shapes)
     alike = [(calls * THREADS)[:THREADS] for calls in found]  # the same call again where few options are declared
     return [call for calls in zip(*alike, strict=True) for call in calls]
 
@@ -197,6 +250,12 @@ def _one_memory(cases: list[Case], part: str) -> list[Arrays]:
     return [_laid_out(cases[0], part, np.array)] * len(cases)
 
 
+def _last_in_one_memory(cases: list[Case], part: str) -> list[Arrays]:
+    """Return the last call's arrays for all that are that call."""
+    arrays = _laid_out(cases[-1], part, np.array)
+    return [arrays if case is cases[-1] else {} for case in cases]
+
+
 def _with_gaps(cases: list[Case], part: str) -> list[Arrays]:
     return [_laid_out(case, part, every_other) for case in cases]
 
@@ -216,11 +275,12 @@ def _item(dtype: str, part: str, name: str, calls: list[Call], memory: Memory) -
             return Result("skip", reason="these calls may end a process that others need")
         cases = [call.case for call in calls]
         given = memory(cases, part)  # anew: a backend that changes its arguments is not the last one
-        made = [calling.Call(part, case, arrays) for case, arrays in zip(cases, given, strict=True)]
+        made = [calling.Call(c.part or part, c.case, arrays) for c, arrays in zip(calls, given, strict=True)]
         rounds = 1 if name in STEPPING else FEWER_ROUNDS if name == OF_SIZES else ROUNDS
         for call in made if name in WARMED else ():  # what compiles something first does so here
             session.caller.call(call)
-        return result_of(_first_finding(calls, session.caller.threads(made, THREADS, rounds), part))
+        threads = PAIR if name == BOTH_PARTS else THREADS
+        return result_of(_first_finding(calls, session.caller.threads(made, threads, rounds), part))
 
     return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run, kind="threads")
 
@@ -228,10 +288,10 @@ def _item(dtype: str, part: str, name: str, calls: list[Call], memory: Memory) -
 def _first_finding(calls: list[Call], seen: list[list[Observation]], part: str) -> Finding | None:
     """Judge everything that the threads saw."""
     for call, observations in zip(calls, seen, strict=True):
-        why = f"{THREADS} threads call at once; {call.name}"
+        why = f"several threads call at once; {call.name}"
         for observation in observations:
             if not isinstance(call.expected, str):
-                finding = judge(part, observation, call.expected, why)
+                finding = judge(call.part or part, observation, call.expected, why)
             elif finding := judge_rejection(observation, call.expected):
                 finding = replace(finding, message=f"{why}: {finding.message}", clause="")
             if finding:

@@ -42,8 +42,10 @@ NARROW = (  # of targets; N, C, and the first row's target
 )
 OTHER = {"float32": np.float64, "float64": np.float32}
 STRIDED = "-strided"
+HALF_WEIGHT = "half-weight"
+MOST_HALF = 64  # logits beside such weights: the exact rules say what is legal
 FAR = np.float32(np.inf)
-ALONE = tuple(context for context in larger() if context.shape == (1,))
+FEW = tuple(context for context in larger() if context.shape in ((1,), (3, 7), (2, 5)))  # no powers of two too
 CLAUSES = {"DTYPE-4": ["narrow targets", "integer logits", "weights of another dtype", "each in every context"]}
 Judge = Callable[[Session, Case, str, Scope, Arrays], Finding | None]
 
@@ -52,6 +54,8 @@ def items(scope: Scope) -> Iterator[Item]:
     """Yield one item a dtype, part and kind of unusual argument."""
     for dtype in scope.dtypes:
         for name, (make, _) in UNUSUAL.items():
+            if name == HALF_WEIGHT and "float16" not in scope.capabilities.dtypes:
+                continue  # an adapter need not know what it does not offer
             found = [case for case in make(dtype) if not scope.capabilities.leaves_out(meaning(case))]
             for part in _parts(name, scope) if found else ():
                 yield _item(name, dtype, part, found, scope)
@@ -117,7 +121,7 @@ def _varied(change: Callable[[Case], Case | None]) -> Callable[[str], tuple[Case
 
     @cache
     def make(dtype: str) -> tuple[Case, ...]:
-        found = (change(valid(context, dtype)) for context in (*contexts(), *ALONE)) if dtype in OTHER else ()
+        found = (change(valid(context, dtype)) for context in (*contexts(), *FEW)) if dtype in OTHER else ()
         return tuple(case for case in found if case is not None)
 
     return make
@@ -147,6 +151,25 @@ def _no_axis(case: Case) -> Case | None:
 
 def _float_p(case: Case) -> Case:
     return replace(case, p=float(case.p))
+
+
+def _numpy_p(case: Case) -> Case:
+    """Give p as a number of NumPy's: of an integer type for every other call."""
+    p: Any = np.int64(case.p) if case.reduction == "sum" or case.input.ndim == 1 else np.float32(case.p)
+    return replace(case, p=p)
+
+
+def _integer_weight(case: Case) -> Case | None:
+    """Give weights as integers: twice what they were."""
+    return None if case.weight is None else replace(case, weight=(2 * case.weight).astype(np.int64))
+
+
+def _half_weight(case: Case) -> Case | None:
+    """Give weights in a half, with as many digits as it holds."""
+    if case.weight is None or case.input.size > MOST_HALF:
+        return None
+    digits = 1 + (2 * (np.arange(len(case.weight)) * 37 % 400) + 1) * 2.0**-10
+    return replace(case, weight=(case.weight * digits).astype(np.float16))
 
 
 def _whole_margin(case: Case) -> Case:
@@ -228,6 +251,9 @@ UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
     "one-target": (_varied(_one_target), _in_inputs_shape),
     "no-axis": (_varied(_no_axis), _in_inputs_shape),
     "float-p": (_varied(_float_p), judge_call),
+    "numpy-p": (_varied(_numpy_p), judge_call),
+    "integer-weight": (_varied(_integer_weight), _in_any_dtype),
+    HALF_WEIGHT: (_varied(_half_weight), _in_any_dtype),
     "whole-margin": (_varied(_whole_margin), _in_any_dtype),
     "other-margin": (_varied(_other_margin), _in_any_dtype),
     "other-text": (_varied(_other_text), _in_any_dtype),

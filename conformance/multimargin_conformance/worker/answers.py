@@ -42,7 +42,12 @@ def call(function: Callable[..., Any], arrays: dict[str, Any], given: dict[str, 
         return Outcome(_concluded(error) or _rejected(error))
     except BaseException as error:  # SystemExit, or a panic of an extension: would have ended a process
         return _failed("crashed", type(error).__name__ + ": " + text_of(error))
-    return _returned(value)
+    answer = _returned(value)
+    given_arrays = {**arrays, "weight": weight}
+    for name, array in given_arrays.items() if answer.value is not None and answer.value.size else ():
+        if array is not None and np.may_share_memory(answer.value, array):
+            return _failed("malformed", f"a view of {name}'s memory, but should be memory of its own")
+    return answer
 
 
 def _returned(value: Any) -> Outcome:

@@ -7,6 +7,7 @@ from multimargin_reference.known import (
     faults_arguments,
     faults_batches,
     faults_beyond,
+    faults_close,
     faults_conditional,
     faults_edges,
     faults_factors,
@@ -21,6 +22,7 @@ from multimargin_reference.known import (
     faults_precision,
     faults_range,
     faults_reductions,
+    faults_same_arrays,
     faults_shapes,
     faults_specials,
     faults_state,
@@ -73,6 +75,9 @@ FAULTS: tuple[Fault, ...] = (
     *faults_unusual.FAULTS,
     *faults_beyond.FAULTS,
     *faults_beyond.narrowed(WHOLE),
+    *faults_same_arrays.FAULTS,
+    *faults_close.FAULTS,
+    *faults_close.narrowed(WHOLE),
 )
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]

@@ -1,0 +1,69 @@
+"""Ties that are put into a call, and what is legal then: see changes.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from multimargin_conformance.checks.changes import (
+    FAR,
+    SMALLEST,
+    Expected,
+    others,
+    plain,
+    replaced,
+    rows_of,
+    stands_for,
+    with_input,
+)
+from multimargin_reference.case import Case
+
+
+def ties(case: Case, part: str) -> Expected | None:
+    """Put one class of every row at z = 0."""
+    if case.input.shape[-1] < 2:
+        return None
+    x, y = rows_of(case)
+    other, row = others(case)
+    x[row, other] = x[row, y] - case.margin
+    return plain(with_input(case, x), part)
+
+
+def _tied(case: Case, part: str, margin: float) -> Case | None:
+    """Return a call for p = 1 whose margin is another one, with one class of every row at z = 0; for the gradient."""
+    if part == "loss" or case.p != 1 or case.input.shape[-1] < 2:
+        return None
+    x, y = rows_of(case)
+    other, row = others(case)
+    x[row, other] = x[row, y] - margin
+    return with_input(replace(case, margin=margin), x)
+
+
+def ties_at_large_margin(case: Case, part: str) -> Expected | None:
+    """Put one class of every row at z = 0, where the margin is far larger than the other logits' differences."""
+    tied = _tied(case, part, FAR * 4)
+    return None if tied is None else plain(tied, part)
+
+
+def subnormal_ties(case: Case, part: str) -> Expected | None:
+    """Do that with logits and a margin that are all subnormal: what is active is the same."""
+    tied = _tied(case, part, case.margin) if case.dtype in SMALLEST else None
+    if tied is None:
+        return None
+    exponent = SMALLEST[case.dtype] + 3  # of the grid's step, a quarter, and one more
+    x = np.ldexp(tied.input, exponent).astype(case.input.dtype)
+    return stands_for(replace(tied, input=x, margin=float(np.ldexp(case.margin, exponent))), tied, part)
+
+
+def ties_beside(value: float) -> Callable[[Case, str], Expected | None]:
+    """Put one class of every row at z = 0, and an infinity at another one of the last row."""
+
+    def change(case: Case, part: str) -> Expected | None:
+        tied = _tied(case, part, case.margin) if case.input.shape[-1] > 2 else None
+        return (
+            None if tied is None else replaced(tied, part, ("a third, last row", value, float(np.copysign(FAR, value))))
+        )
+
+    return change
