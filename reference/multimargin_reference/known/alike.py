@@ -111,7 +111,12 @@ ALIKE: dict[tuple[str, ...], str] = {
     (
         "classes-past-2-18",
         "tile-of-1024-lost",
-    ): "One check has all vast calls of a dtype and part, with a term in the last corner.",
+        "target-not-excluded-from-large",
+    ): "One check has all vast calls of a dtype and part, with a term in the last corner, and some with a margin.",
+    (
+        "gradient-reduced-like-the-loss",
+        "second-gradient-raises",
+    ): "One check has all gradients after a loss of the very same arrays.",
     (
         "one-target-gradient-batched",
         "scalar-target-gradient-doubled",

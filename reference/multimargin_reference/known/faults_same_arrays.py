@@ -143,9 +143,10 @@ def weights_scaled_for_a_while() -> Answer:
         if isinstance(w, np.ndarray) and w.flags.writeable and w.shape == np.shape(r.input)[-1:] and not r.backward:
             kept = w.copy()
             w /= w.size
-            value = MODEL.answer(replace(r, weight=w * w.size))
-            w[...] = kept
-            return value
+            try:
+                return MODEL.answer(replace(r, weight=kept))
+            finally:
+                w[...] = kept
         return MODEL.answer(r)
 
     return answer
