@@ -18,6 +18,7 @@ from tabulate import tabulate
 from multimargin_conformance.checks import clauses_checked, integration, plan
 from multimargin_conformance.checks.item import Item
 from multimargin_conformance.kills import EVERYTHING, faults_by_name, session_of
+from multimargin_conformance.ordering import in_turn
 from multimargin_reference.clauses import CLAUSES, GROUPS
 from multimargin_reference.known import ALIKE
 
@@ -113,7 +114,7 @@ def _row(name: str) -> Row:
     about: set[str] = set()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        for item in _planned():
+        for item in (_planned()[place] for place in in_turn(_planned())):
             result = item.run(session)
             session.samples.clear()
             if result.finding is not None:

@@ -28,7 +28,7 @@ from multimargin_conformance.environment import environment as environment_of
 from multimargin_conformance.expectations import Entry, in_force, load, marked, stale, uses
 from multimargin_conformance.interrupts import Interrupts
 from multimargin_conformance.isolation import Limits, started
-from multimargin_conformance.ordering import breadth_first
+from multimargin_conformance.ordering import breadth_first, in_turn
 from multimargin_conformance.profiles import PROFILES, claim, find_profile, scope_of
 from multimargin_conformance.recording import Recorder, log_head, noted
 from multimargin_conformance.session import Result, Session, Settled, result_of
@@ -112,7 +112,7 @@ def check(
                 head = {"profile": found.name, "planned": len(items), "environment": environment}
                 writer = LogWriter(Path(log), {**head, **log_head(under_test, scope, caller.features)})
             with writer or nullcontext():
-                order = breadth_first(items) if fail_fast else range(len(items))
+                order = breadth_first(items) if fail_fast else in_turn(items)
                 note = noted(writer, recorder)
                 ran, complete = _run(items, session, order, fail_fast, progress, interrupts, entries, note)
             session.caller = caller

@@ -29,6 +29,7 @@ from multimargin_conformance.expectations import (
     passes,
 )
 from multimargin_conformance.isolation import Limits, started
+from multimargin_conformance.ordering import in_turn
 from multimargin_conformance.profiles import find_profile, scope_of
 from multimargin_conformance.pytest_plugin import BEHAVIOUR
 from multimargin_conformance.runner import everything, late_verdicts, run_some
@@ -113,7 +114,7 @@ class Suite(pytest.File):
 def cells(items: Sequence[Item]) -> dict[str, list[Item]]:
     """Return the checks by test: clause and title, dtype, kind of check."""
     found: dict[str, list[Item]] = {}
-    for item in items:
+    for item in (items[place] for place in in_turn(items)):
         slug = re.sub(r"[^a-z0-9]+", "-", CLAUSES[item.clause].title.lower().replace("'", "")).strip("-")
         found.setdefault(f"{item.clause}-{slug}[{item.dtype}-{item.kind}]", []).append(item)
     return found

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import pytest
 
 from multimargin_conformance import check
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks import plan
-from multimargin_conformance.checks.item import Scope
-from multimargin_conformance.ordering import TAKES, breadth_first, takes
+from multimargin_conformance.checks.first import KIND
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.ordering import TAKES, breadth_first, in_turn, takes
 from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
 from multimargin_reference.clauses import CLAUSES
 
@@ -25,12 +29,15 @@ class Accepting:
         return multi_margin_loss_backward(grad_output, input, target, **options)
 
 
-def test_every_check_has_one_place() -> None:
-    assert sorted(breadth_first(ITEMS)) == list(range(len(ITEMS)))
+@pytest.mark.parametrize("ordered", [in_turn, breadth_first])
+def test_every_check_has_one_place_and_the_first_call_the_first(ordered: Callable[[Sequence[Item]], list[int]]) -> None:
+    places = ordered(ITEMS)
+    assert sorted(places) == list(range(len(ITEMS)))
+    assert ITEMS[places[0]].kind == KIND
 
 
 def test_the_first_round_has_every_clause_in_the_order_of_the_specification() -> None:
-    items = [item for item in ITEMS if takes(item) == 1]
+    items = [item for item in ITEMS if takes(item) == 1 and item.kind != KIND]
     first = len({(item.clause, item.part, item.kind) for item in items})
     places = breadth_first(items)[:first]
     assert places == sorted(places)

@@ -72,7 +72,7 @@ OPERATOR = (
 
 
 def plan(scope: Scope) -> list[Item]:
-    """Return everything that will be run, each item one verdict: the first call of all, then by the specification."""
+    """Return everything that will be run, each item one verdict, in the specification's order."""
     return list(_of_the_operator(scope) if scope.integration is None else _planned(scope))
 
 
@@ -86,7 +86,7 @@ def _planned(scope: Scope) -> list[Item]:
     modules = (*(OPERATOR if scope.operator else ()), integration)
     items = [item for module in modules for item in module.items(scope)]
     order = {group: k for k, group in enumerate(GROUPS)}
-    return sorted(items, key=lambda item: -1 if item.kind == first.KIND else order[item.clause.split("-")[0]])
+    return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
 
 
 @cache

@@ -1,6 +1,6 @@
 """PURITY-3 in the first call of all: a gradient is asked for before any loss, so that nothing is kept from one.
 
-It is planned before all other checks; in a run that is selected or shared out, others may come before it.
+It is run before all other checks; in a run that is selected or shared out, others may come before it.
 """
 
 from __future__ import annotations
