@@ -9,11 +9,16 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+
+from multimargin_conformance.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,15 +66,30 @@ def test_no_volatile_text_is_shown() -> None:
     assert re.findall(r"checks in [\d.]+ s|torch [\d.]+\+\w+|loss = (?!<garbage>)\S+, .*\[SHAPE-[78] ", README) == []
 
 
-def _printed(backend: str) -> str:
+def _printed(backend: str, shown: Callable[[re.Match[str]], str] = SCRIPT["shown"]) -> str:
     """Return what the README's command for a backend prints, and compare it with what is shown."""
     part = RUNS[backend]
     for _ in range(SCRIPT["TRIES"]):
-        text: str = SCRIPT["shown"](part)
+        text = shown(part)
         if not SCRIPT["REFERENCE_MACHINE"] or text == part["shown"]:
             return text
     assert text == part["shown"], "README.md is stale: run `make readme`"
     return text
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Callable[[re.Match[str]], str]:
+    """Run the command in this process, and the backend too, which has to be accepted as a live object as well."""
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        assert command[:3] == [sys.executable, "-m", "multimargin_conformance.cli"]
+        done = CliRunner().invoke(main, [*command[3:], "--no-isolate"])
+        return SimpleNamespace(stdout=done.stdout, stderr=done.stderr, returncode=done.exit_code)
+
+    monkeypatch.chdir(ROOT)
+    script = runpy.run_path(str(ROOT / "scripts" / "readme.py"))
+    script["run"].__globals__["subprocess"] = SimpleNamespace(run=run)
+    return lambda part: str(script["shown"](part))
 
 
 def test_the_wrong_kernel_is_rejected_on_the_kink_alone() -> None:
@@ -86,8 +106,8 @@ def test_the_shown_replay_command_fails_again() -> None:
     assert "GRADIENT-4 kink" in done.stdout
 
 
-def test_the_right_kernel_is_accepted() -> None:
-    text = _printed(RIGHT)
+def test_the_right_kernel_is_accepted(here: Callable[[re.Match[str]], str]) -> None:
+    text = _printed(RIGHT, here)
     assert (text.endswith("\n$ echo $?\n0\n```\n"), "FAIL" in text) == (True, False)
 
 

@@ -80,7 +80,7 @@ class Made:
     @property
     def has_calls(self) -> bool:
         """Whether there is a call at all; to make them all takes longer than to plan everything else."""
-        return next(_made(self), None) is not None
+        return next(_made(self, smallest_first=True), None) is not None
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -104,9 +104,12 @@ def _calls(made: Made) -> list[Expected]:
     return list(_made(made))
 
 
-def _made(made: Made) -> Iterator[Expected]:
+def _made(made: Made, *, smallest_first: bool = False) -> Iterator[Expected]:
     change = EFFECTS[made.name].change
-    cases = (valid(context, made.dtype) for context in (many if made.among_many else turned)(made.dtype, made.dtypes))
+    contexts = (many if made.among_many else turned)(made.dtype, made.dtypes)
+    if smallest_first:
+        contexts = tuple(sorted(contexts, key=lambda context: context.rows * context.classes))
+    cases = (valid(context, made.dtype) for context in contexts)
     found = (change(case, made.part) for case in cases if not made.capabilities.leaves_out(case))
     yield from (expected for expected in found if expected is not None)
 

@@ -24,7 +24,7 @@ from multimargin_conformance.outcome import Observation
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
-from multimargin_reference.expectation import Enclosures
+from multimargin_reference.expectation import Enclosures, Values
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.splitmix import integers
@@ -235,9 +235,15 @@ def _large_cases(dtype: str, shape: tuple[int, int]) -> tuple[Case, ...]:
     return tuple(found)
 
 
+@cache
+def _large_values(dtype: str, shape: tuple[int, int]) -> tuple[Values, ...]:
+    return tuple(grid_values(case) for case in _large_cases(dtype, shape))
+
+
 def _large(part: str, dtype: str, scope: Scope, shape: tuple[int, int] = LARGE) -> list[Call]:
-    cases = [case for case in _large_cases(dtype, shape) if not scope.capabilities.leaves_out(case)]
-    return [Call(case, expected_part(grid_values(case), part), f"call {k}") for k, case in enumerate(cases)]
+    pairs = zip(_large_cases(dtype, shape), _large_values(dtype, shape), strict=True)
+    declared = [(case, values) for case, values in pairs if not scope.capabilities.leaves_out(case)]
+    return [Call(case, expected_part(values, part), f"call {k}") for k, (case, values) in enumerate(declared)]
 
 
 def _own(cases: list[Case], _: str) -> list[Arrays]:

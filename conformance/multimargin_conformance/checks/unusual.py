@@ -100,7 +100,7 @@ def _around(case: Case, part: str) -> Enclosures:
     """Return what is legal for the call in float32, and a place around it, of any floating dtype."""
     arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
     usual: dict[str, Any] = {name: None if a is None else a.astype(np.float32) for name, a in arrays.items()}
-    usual["margin"] = float(case.margin)
+    usual |= {"margin": float(case.margin), "p": int(case.p)}
     expected = part_of(legal_values(replace(case, **usual)), part)
     with np.errstate(under="ignore"):  # next to 0 is what is subnormal
         lo, hi = (np.nextafter(ends.astype(np.float32), end) for ends, end in ((expected.lo, -FAR), (expected.hi, FAR)))
@@ -154,7 +154,7 @@ def _float_p(case: Case) -> Case:
 
 
 def _numpy_p(case: Case) -> Case:
-    """Give p as a number of NumPy's: of an integer type for every other call."""
+    """Give p as a number of NumPy's, of an integer type for every other call: a power of it may have its dtype."""
     p: Any = np.int64(case.p) if case.reduction == "sum" or case.input.ndim == 1 else np.float32(case.p)
     return replace(case, p=p)
 
@@ -251,7 +251,7 @@ UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
     "one-target": (_varied(_one_target), _in_inputs_shape),
     "no-axis": (_varied(_no_axis), _in_inputs_shape),
     "float-p": (_varied(_float_p), judge_call),
-    "numpy-p": (_varied(_numpy_p), judge_call),
+    "numpy-p": (_varied(_numpy_p), _in_any_dtype),
     "integer-weight": (_varied(_integer_weight), _in_any_dtype),
     HALF_WEIGHT: (_varied(_half_weight), _in_any_dtype),
     "whole-margin": (_varied(_whole_margin), _in_any_dtype),
