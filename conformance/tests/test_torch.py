@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 import pytest
@@ -12,6 +13,7 @@ from multimargin_reports import Report
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 pytestmark = pytest.mark.usefixtures("usual_engine")  # the drop-in has kernels where Numba is installed
+SLOW = "MULTIMARGIN_SLOW" in os.environ
 
 
 @cache
@@ -19,7 +21,8 @@ def report(name: str, profile: str) -> Report:
     # in a process of their own: test_published, test_isolation
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MULTIMARGIN_CHECK_TARGETS", "1")  # as the adapter of the drop-in does, and leaves it
-        return check(name, profile=profile, isolate=False)
+        one = name == "torch-decomposition" and not SLOW  # its many failures take long to explain
+        return check(name, profile=profile, isolate=False, dtypes=["float32"] if one else None)
 
 
 def failed(found: Report) -> set[str]:
