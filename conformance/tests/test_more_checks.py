@@ -163,7 +163,7 @@ def test_a_stored_half_may_be_flushed_by_an_accumulator_too() -> None:
     report = check(FlushedHalves(), **options)
     assert report.conformant, [v.failure for v in report.failures]
     flushing = type("Undeclared", (FlushedHalves,), {"capabilities": Capabilities()})
-    assert not check(flushing(), **options).conformant
+    assert not check(flushing(), fail_fast=True, **options).conformant
 
 
 RETURNED = """

@@ -129,7 +129,7 @@ def test_the_switch_for_floats_is_put_back() -> None:
 
 
 def test_the_kink_and_the_shape_of_none_are_found() -> None:
-    found = report(AOT, "GRADIENT-4,REDUCTION-4", dtypes=("float32",))
+    found = report(AOT, "GRADIENT-4,REDUCTION-4", dtypes=("float32",), select="/????????????????/")  # the vectors
     assert failed(found) == {"GRADIENT-4", "REDUCTION-4"}
     assert all("(1,), but should be ()" in str(v.failure) for v in found.failures if v.clause == "REDUCTION-4")
     assert found.counts["error"] == 0
