@@ -117,22 +117,22 @@ def judge_values(part: str, result: NDArray[Any], expected: Enclosures, why: str
         return None
     bad = np.flatnonzero(outside)
     index = int(bad[0])
-    dtype = result.dtype
+    dtype = result.dtype.name if result.dtype.name in DTYPES else "float64"  # a long double is shown as a double
     got = np.asarray(result).reshape(-1)[index]
     place = subscript(index, expected.shape)
     should = legal_words(expected, index)
     more = f"; {bad.size} of {expected.lo.size} elements are outside" if bad.size > 1 else ""
-    message = f"{part}{place} = {number(float(got), dtype.name)}, but should be {should} ({why}){more}"
+    message = f"{part}{place} = {number(float(got), dtype)}, but should be {should} ({why}){more}"
     evidence = {
         "part": part,
         "index": index,
         "outside": int(bad.size),
-        "got": _both(float(got), dtype.name),
-        "lo": _both(float(expected.lo[index]), dtype.name),
-        "hi": _both(float(expected.hi[index]), dtype.name),
-        "nearest": _both(float(expected.nearest[index]), dtype.name),
+        "got": _both(float(got), dtype),
+        "lo": _both(float(expected.lo[index]), dtype),
+        "hi": _both(float(expected.hi[index]), dtype),
+        "nearest": _both(float(expected.nearest[index]), dtype),
         "also": sorted(expected.also.get(index, ())),
-        "ulp": ulp_distance(float(got), float(expected.nearest[index]), dtype.name),
+        "ulp": ulp_distance(float(got), float(expected.nearest[index]), dtype),
     }
     return Finding(message, evidence)
 

@@ -19,8 +19,9 @@ from multimargin_conformance.checks import changes, infinities, layouts, targets
 from multimargin_conformance.checks.changes import Expected
 from multimargin_conformance.checks.contexts import many, turned, valid
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import is_refused
 from multimargin_conformance.judge import Finding, judge, subscript
-from multimargin_conformance.outcome import Observation, Raised, Returned
+from multimargin_conformance.outcome import Observation, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 
@@ -183,7 +184,7 @@ def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:
 
 def _unless_rejected(session: Session, expected: Expected, made: Made) -> Finding | None:
     observation = session.function(made.part)(expected.case)
-    is_rejected = isinstance(observation.outcome, Raised)
+    is_rejected = is_refused(session, expected.case, made.part, observation)
     return None if is_rejected else judge(made.part, observation, expected.values, made.name)
 
 

@@ -66,11 +66,13 @@ def _item(clause: str, dtype: str, part: str, name: str, cases: list[Case]) -> I
 def _held(session: Session, part: str, cases: list[Case]) -> Finding | None:
     session.needs("held")
     calls = [cases[k % len(cases)] for k in range(HELD)] + AGAIN * cases[-1:]
+    again = {name: np.array(getattr(cases[-1], name)) for name in ARGUMENTS[part]}  # the alignment may choose an order
+    given = {name: array for name, array in again.items() if array.dtype.kind != "O"}
     kept: list[tuple[Observation, bytes]] = []
     first: dict[str, Observation] = {}
     is_repeatable = "run-to-run-variation" not in session.subject.capabilities.permissions
     for k, case in enumerate(calls):
-        seen = session.kept(part, case)
+        seen = session.kept(part, case, **(given if case is cases[-1] else {}))
         kept.append((seen, bits(seen)))
         if is_repeatable and not _alike(first.setdefault(case.id, seen), seen):
             message = f"{part} of call {k + 1} of {len(calls)} differs from that of an equal call before it"

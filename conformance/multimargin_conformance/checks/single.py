@@ -8,13 +8,14 @@ from functools import lru_cache
 import numpy as np
 
 from multimargin_conformance.calling import Arrays
+from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.empty import rounds
 from multimargin_conformance.checks.item import Scope
 from multimargin_conformance.judge import Finding, judge, judge_rejection, passes_surely
 from multimargin_conformance.outcome import Observation, Raised
 from multimargin_conformance.session import Session
 from multimargin_reference.case import Case
-from multimargin_reference.exact_values import exact_gradient, exact_values
+from multimargin_reference.exact_values import exact_gradient, exact_values, legal_values
 from multimargin_reference.expectation import Enclosures, Values, expected_values
 from multimargin_reference.rejection import meaning, rejecting_clause
 
@@ -56,6 +57,12 @@ def exact_part(case: Case, part: str, *, subnormal: bool = False) -> Enclosures 
         return exact_gradient(case, subnormal=subnormal)
     values = exact_values(replace(case, grad_output=None), subnormal=subnormal)
     return None if values is None else values.loss
+
+
+def legal_with(capabilities: Capabilities, case: Case) -> Values:
+    """Return what a backend that declared these capabilities may return for a valid case: some may flush subnormals."""
+    flush = "flush-subnormals" in capabilities.permissions
+    return _expected(case, flush=True) if flush else legal_values(case)
 
 
 @lru_cache(MOST_KEPT)

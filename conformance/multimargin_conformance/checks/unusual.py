@@ -165,8 +165,8 @@ def _integer_weight(case: Case) -> Case | None:
 
 
 def _half_weight(case: Case) -> Case | None:
-    """Give weights in a half, with as many digits as it holds."""
-    if case.weight is None or case.input.size > MOST_HALF:
+    """Give weights in a half, with as many digits as it holds; what they may be divided by first is a power of two."""
+    if case.weight is None or case.input.size > MOST_HALF or any(n & (n - 1) for n in case.input.shape):
         return None
     digits = 1 + (2 * (np.arange(len(case.weight)) * 37 % 400) + 1) * 2.0**-10
     return replace(case, weight=(case.weight * digits).astype(np.float16))

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.layouts import LAYOUTS, read_only
-from multimargin_conformance.checks.single import part_of
+from multimargin_conformance.checks.single import legal_with, part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.properties.drawing import MARGINS, POSITIVE, SEEDS, SIGNED, Drawn, with_logits
 from multimargin_conformance.properties.engine import Calls
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Enclosures
-from multimargin_reference.formats import DTYPES, HALVES
+from multimargin_reference.formats import DTYPES, FORMATS, HALVES
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.splitmix import words
 
@@ -63,14 +63,16 @@ def one_class_more(calls: Calls, drawn: Drawn, part: str) -> None:
     far = np.full_like(case.input[..., :1], float(case.input.astype(np.float64).min()) - abs(case.margin) - 1)
     weight = None if case.weight is None else np.append(case.weight, case.weight[:1])
     wider = replace(case, input=np.concatenate([case.input, far], axis=-1), weight=weight)
-    values = legal_values(wider) if case.dtype in HALVES else grid_values(wider)
+    capabilities = calls.session.subject.capabilities
+    values = legal_with(capabilities, wider) if case.dtype in HALVES else grid_values(wider)
     judged(calls, wider, part, part_of(values, part), "one class more, far below the margin")
 
 
 def not_negative(calls: Calls, drawn: Drawn, part: str) -> None:
-    """No loss is negative where no weight is, whatever the logits."""
+    """No loss is negative where no weight is, whatever the logits; none is NaN where no square overflows."""
     raw = np.resize(drawn.more, drawn.case.input.shape) - 128.0
-    case = replace(drawn.case, input=(raw * 1.1).astype(drawn.case.input.dtype))
+    factor = 1.1 if FORMATS[drawn.case.dtype].largest > 2**32 else 1.1 / 16
+    case = replace(drawn.case, input=(raw * factor).astype(drawn.case.input.dtype))
     loss = calls.loss(case)
     calls.at_least(part, loss, np.zeros_like(loss), "no weight is negative")
 
@@ -117,7 +119,8 @@ def _general(
 
 def in_general(calls: Calls, drawn: General, part: str) -> None:
     """Whatever rounds: the result is inside the enclosure of every legal evaluation."""
-    judged(calls, drawn.case, part, part_of(legal_values(drawn.case), part), "derived bound on every legal evaluation")
+    expected = part_of(legal_with(calls.session.subject.capabilities, drawn.case), part)
+    judged(calls, drawn.case, part, expected, "derived bound on every legal evaluation")
 
 
 def calls_of_any_size(dtype: str, capabilities: Capabilities) -> st.SearchStrategy[General]:

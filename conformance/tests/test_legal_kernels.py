@@ -1,0 +1,151 @@
+"""Legal kernels as people write them, without care for unusual types, each of which a check once called wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from multimargin_conformance import Capabilities, check
+
+Array = np.ndarray[Any, Any]
+
+
+class Plain:
+    """Textbook NumPy, rows divided by C after, or with, their weight."""
+
+    capabilities = Capabilities()
+
+    def kept(self, array: Array) -> Array:
+        """Return an array as this kernel keeps it."""
+        return array
+
+    def total(self, terms: Array) -> Array:
+        """Return the sum of each row."""
+        return np.asarray(terms.sum(axis=1))
+
+    def forward(self, input: Array, target: Array, *, p: int, margin: float, weight: Any, reduction: str) -> Any:
+        x, y, rows, z = self.hinges(input, target, p, margin, weight, reduction)
+        terms = self.kept(np.maximum(0, z) ** p)
+        terms[rows, y] = 0
+        w = 1 if weight is None else weight[y]
+        losses = self.kept(self.kept(self.total(terms)) * w / x.shape[1])
+        if reduction == "none":
+            return losses.reshape(target.shape)
+        total = self.kept(losses.sum(keepdims=True))[0]
+        return self.kept(np.atleast_1d(total / max(1, len(y))))[0] if reduction == "mean" else total
+
+    def backward(
+        self, grad_output: Array, input: Array, target: Array, *, p: int, margin: float, weight: Any, reduction: str
+    ) -> Any:
+        x, y, rows, z = self.hinges(input, target, p, margin, weight, reduction)
+        w = np.ones(len(y), x.dtype) if weight is None else weight[y]
+        factor = self.kept(w / (x.shape[1] * (max(1, len(y)) if reduction == "mean" else 1)))
+        factor = self.kept(factor * np.broadcast_to(grad_output.reshape(-1), len(y)))
+        slope = np.where(z > 0, 1 if p == 1 else 2 * z, 0).astype(x.dtype)
+        slope[rows, y] = 0
+        gradient = self.kept(np.where(slope != 0, slope * factor[:, None], 0))
+        gradient[rows, y] = -self.total(gradient)
+        return gradient.reshape(input.shape)
+
+    def hinges(self, input: Array, target: Array, p: int, margin: float, weight: Any, reduction: str) -> Any:
+        if p not in (1, 2) or reduction not in ("none", "mean", "sum") or target.dtype.kind not in "iu":
+            raise ValueError("p, reduction or target")
+        x, y = np.atleast_2d(self.kept(input)), np.atleast_1d(target)
+        if 0 in input.shape[-1:] or input.shape[:-1] != target.shape or ((y < 0) | (y >= x.shape[1])).any():
+            raise ValueError("shapes, or a target")
+        if weight is not None and weight.shape != x.shape[1:]:
+            raise ValueError("weight")
+        rows = np.arange(len(y))
+        return x, y, rows, self.kept(self.kept(margin - x[rows, y])[:, None] + x)
+
+
+class WeightFirst(Plain):
+    """A weight is divided by C, in its own dtype, before it meets a term."""
+
+    def forward(self, input: Array, target: Array, *, weight: Any, **options: Any) -> Any:
+        if weight is None or weight.dtype == input.dtype or weight.shape != input.shape[-1:]:
+            return super().forward(input, target, weight=weight, **options)
+        return super().forward(input, target, weight=weight / input.shape[-1] * input.shape[-1], **options)
+
+
+class InHalf(Plain):
+    """Each operation in the half: what is squared may overflow, and meet a weight of 0."""
+
+    capabilities = Capabilities(dtypes=("float16",))
+
+
+class Flushing(InHalf):
+    """Whatever is subnormal is 0."""
+
+    capabilities = Capabilities(dtypes=("float16",), permissions=("flush-subnormals",))
+
+    def kept(self, array: Array) -> Array:
+        return np.where(np.abs(array) < ml_dtypes.finfo(array.dtype).smallest_normal, 0, array).astype(array.dtype)
+
+
+class FlushingAndVarying(Flushing):
+    capabilities = Capabilities(dtypes=("float16",), permissions=("flush-subnormals", "run-to-run-variation"))
+
+
+class FiniteMargins(Plain):
+    """The loss rejects a margin that is not finite; the gradient, which follows a loss, asks for no such thing."""
+
+    def forward(self, input: Array, target: Array, *, margin: float, **options: Any) -> Any:
+        if not np.isfinite(margin):
+            raise ValueError("margin")
+        return super().forward(input, target, margin=margin, **options)
+
+    def backward(self, grad_output: Array, input: Array, target: Array, *, margin: float, **options: Any) -> Any:
+        gradient = super().backward(grad_output, input, target, margin=margin, **options)
+        return gradient if np.isfinite(margin) else gradient * np.nan
+
+
+class Aligned(Plain):
+    """A row is added up by lanes from the next multiple of 64 bytes on, and what is before it apart."""
+
+    def hinges(self, input: Array, target: Array, *options: Any) -> Any:
+        self.head = -input.ctypes.data % 64 // input.itemsize if input.flags.c_contiguous else 0
+        return super().hinges(input, target, *options)
+
+    def total(self, terms: Array) -> Array:
+        head, body = terms[:, : self.head], terms[:, self.head :]
+        lanes = body[:, : body.shape[1] // 8 * 8].reshape(len(body), -1, 8)
+        found = np.zeros(len(terms), terms.dtype)
+        for column in (*head.T, *lanes.sum(axis=1).T, *body[:, lanes.shape[1] * 8 :].T):
+            found += column
+        return found
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        (Plain, {"clause": "DTYPE-*"}),
+        (WeightFirst, {"clause": "DTYPE-4"}),
+        (InHalf, {"profile": "half", "select": "property-not-negative", "examples": 200}),
+        (Flushing, {"profile": "half", "select": "property-", "examples": 40}),
+        (FlushingAndVarying, {"profile": "half", "clause": "PURITY-2"}),
+        (FiniteMargins, {"clause": "SPECIAL-8"}),
+        (Aligned, {"clause": "PURITY-*"}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_it_is_accepted(kernel: Any, options: dict[str, Any]) -> None:
+    report = check(kernel(), **options)
+    assert report.conformant, [v.failure or v.reason for v in report.verdicts if v.status in ("fail", "error")]
+
+
+class Long(Plain):
+    """A wrong answer, and in a dtype that no call has."""
+
+    def forward(self, input: Array, target: Array, *, weight: Any, **options: Any) -> Any:
+        loss = super().forward(input, target, weight=weight, **options)
+        other = weight is not None and weight.dtype != input.dtype
+        return np.asarray(loss, np.longdouble) + 1 if other else loss
+
+
+def test_a_wrong_long_double_is_a_failure() -> None:
+    counts = check(Long(), profile="core", select="unusual-other-weights").counts
+    assert (counts["error"], counts["fail"]) == (0, 2)
