@@ -16,9 +16,13 @@ LONGEST_MESSAGE = 500  # characters of an error's text that are kept
 
 @dataclass(frozen=True, eq=False)
 class Returned:
-    """A result; `value` is the very memory that was returned, so that later changes to it can be seen."""
+    """A result; `value` is the very memory that was returned, so that later changes to it can be seen.
+
+    owner: what was returned: memory may be used again once nobody holds that.
+    """
 
     value: NDArray[Any]
+    owner: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def returned(value: Any) -> Outcome:
     """Return what a backend's return value amounts to."""
     if issubclass(type(value), np.ndarray):  # not isinstance: an object can lie about its class
         plain = np.ndarray.view(value, np.ndarray)  # the same memory, without a subclass's own methods
-        return Returned(plain) if plain.dtype.kind in "fV" else Malformed(f"an array of dtype {plain.dtype}")
+        return Returned(plain, value) if plain.dtype.kind in "fV" else Malformed(f"an array of dtype {plain.dtype}")
     if issubclass(type(value), np.generic):
         return Returned(np.asarray(value))
     return Malformed(f"{type(value).__module__}.{type(value).__qualname__}, but should be a NumPy array or scalar")

@@ -14,8 +14,8 @@ from multimargin_conformance.checks import crossed, effects, plan, rejections
 from multimargin_conformance.checks.changes import STEPS
 from multimargin_conformance.checks.contexts import MARGINS, SHAPES, contexts, turned, valid
 from multimargin_conformance.checks.effects import EFFECTS
+from multimargin_conformance.checks.invalid import REASONS
 from multimargin_conformance.checks.item import Scope
-from multimargin_conformance.checks.rejections import REASONS
 from multimargin_conformance.kills import faults_by_name, session_of
 from multimargin_reference.exact_values import exact_values
 from multimargin_reference.known import MODEL

@@ -15,10 +15,10 @@ import pytest
 
 from multimargin_conformance import Capabilities, check
 from multimargin_conformance.checks import plan
-from multimargin_conformance.checks.effects import EFFECTS, STAYING
+from multimargin_conformance.checks.effects import EFFECTS, KEPT, STAYING
+from multimargin_conformance.checks.invalid import REASONS
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.properties import PROPERTIES
-from multimargin_conformance.checks.rejections import REASONS
 from multimargin_conformance.checks.unusual import UNUSUAL
 from multimargin_conformance.profiles import PROFILES
 from multimargin_reference.clauses import CLAUSES
@@ -150,6 +150,7 @@ FAMILIES = {
     "crossed": "*/crossed-*",
     **{f"contexts {name}": f"*/contexts-{name}/*" for name in (*REASONS, *EFFECTS)},
     **{f"placed {name}": f"*/placed-{name}/*" for name in EFFECTS if name not in STAYING},
+    **{f"overwritten {name}": f"*/overwritten-{name}/*" for name in KEPT},
     "orders": "*/orders/*",
     **{f"property {one.name}": f"*/property-{one.name}/*" for one in PROPERTIES},
 }

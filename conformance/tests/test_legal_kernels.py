@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from typing import Any
 
 import ml_dtypes
@@ -112,11 +114,72 @@ class Aligned(Plain):
 
     def total(self, terms: Array) -> Array:
         head, body = terms[:, : self.head], terms[:, self.head :]
-        lanes = body[:, : body.shape[1] // 8 * 8].reshape(len(body), -1, 8)
+        lanes = body[:, : body.shape[1] // 8 * 8].reshape(len(body), body.shape[1] // 8, 8)
         found = np.zeros(len(terms), terms.dtype)
         for column in (*head.T, *lanes.sum(axis=1).T, *body[:, lanes.shape[1] * 8 :].T):
             found += column
         return found
+
+
+class Pooled(Plain):
+    """The memory of a result is used again once the array that was returned is gone."""
+
+    def __init__(self) -> None:
+        self.free: deque[Array] = deque()
+
+    def forward(self, *arguments: Any, **options: Any) -> Any:
+        return self.given(super().forward(*arguments, **options))
+
+    def backward(self, *arguments: Any, **options: Any) -> Any:
+        return self.given(super().backward(*arguments, **options))
+
+    def given(self, value: Any) -> Array:
+        value = np.asarray(value)
+        memory = self.free.popleft() if self.free else np.empty(1024, np.uint8)
+        if memory.size < value.nbytes:
+            memory = np.empty(value.nbytes, np.uint8)
+        result = memory[: value.nbytes].view(value.dtype).reshape(value.shape)
+        result[...] = value
+        weakref.finalize(result, self.free.append, memory)
+        return result
+
+
+class InTheWeightsDtype(Plain):
+    """Logits become what a floating weight is, a half too."""
+
+    def forward(self, input: Array, target: Array, *, weight: Any, **options: Any) -> Any:
+        return super().forward(_like(input, weight), target, weight=weight, **options)
+
+    def backward(self, grad_output: Array, input: Array, target: Array, *, weight: Any, **options: Any) -> Any:
+        x, g = _like(input, weight), _like(grad_output, weight)
+        return super().backward(g, x, target, weight=weight, **options)
+
+
+class SmallestFloats(Plain):
+    """Whole numbers become the floating dtype that NumPy promotes them to, those of 8 bits a half."""
+
+    def forward(self, input: Array, target: Array, **options: Any) -> Any:
+        return super().forward(_floating(input), target, **options)
+
+    def backward(self, grad_output: Array, input: Array, target: Array, **options: Any) -> Any:
+        x = _floating(input)
+        return super().backward(grad_output.astype(x.dtype), x, target, **options)
+
+
+class Texts(Plain):
+    """A power may be a text."""
+
+    def forward(self, input: Array, target: Array, *, p: Any, **options: Any) -> Any:
+        named = {"1": 1, "one": 1, "2": 2, "two": 2}
+        return super().forward(input, target, p=named[p] if isinstance(p, str) else p, **options)
+
+
+def _like(array: Array, weight: Any) -> Array:
+    return array if weight is None or weight.dtype.kind != "f" else array.astype(weight.dtype)
+
+
+def _floating(array: Array) -> Array:
+    return array.astype(np.result_type(array.dtype, np.float16)) if array.dtype.kind in "iu" else array
 
 
 @pytest.mark.parametrize(
@@ -129,6 +192,10 @@ class Aligned(Plain):
         (FlushingAndVarying, {"profile": "half", "clause": "PURITY-2"}),
         (FiniteMargins, {"clause": "SPECIAL-8"}),
         (Aligned, {"clause": "PURITY-*"}),
+        (Pooled, {"clause": "PURITY-*"}),
+        (InTheWeightsDtype, {"clause": "DTYPE-4"}),
+        (SmallestFloats, {"clause": "DTYPE-4"}),
+        (Texts, {"clause": "REJECT-1"}),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

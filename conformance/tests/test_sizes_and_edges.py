@@ -116,7 +116,7 @@ def test_calls_that_are_repeated_round_in_every_order() -> None:
 
 
 def test_calls_that_need_no_raw_arrays_fit_into_a_line() -> None:
-    usual = [shape for shape in corners.SIZES if shape not in corners.VAST]
+    usual = [shape for shape in corners.SIZES if shape not in corners.ONCE]
     together = threads.THREADS * sum(rows * classes for rows, classes in threads.SEVERAL)  # all in one line
     logits = max(*(rows * classes for rows, classes in usual), together)
     assert 2 * 8 * logits < LONGEST_LINE - 2**18  # hexadecimal digits of float64, and what is beside them

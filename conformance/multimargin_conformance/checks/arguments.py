@@ -27,7 +27,6 @@ NAN, INF = float("nan"), float("inf")
 P: tuple[Any, ...] = (
     None,
     "",
-    "one",
     "mean",
     1 + 2.0**-40,
     2 - 2.0**-40,
@@ -93,11 +92,14 @@ REDUCTION: tuple[Any, ...] = (
     "Sum",
     "sums",
     "mean\0",
+    "elementwise_sum",
     0.5,
 )
 OTHER_NAMES: tuple[tuple[str, Any, Any], ...] = (  # an argument, its value, and what is meant where it is accepted
     ("p", "1", 1),
     ("p", "2", 2),
+    ("p", "one", 1),
+    ("p", "two", 2),
     ("reduction", 0, "none"),
     ("reduction", 1, "mean"),
     ("reduction", 2, "sum"),

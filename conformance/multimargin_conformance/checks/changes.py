@@ -262,8 +262,10 @@ def endless_margin(margin: float) -> Callable[[Case, str], Expected | None]:
     """Take an infinite margin, with which every hinge of another class is infinite, or none is active."""
 
     def change(case: Case, part: str) -> Expected | None:
-        if case.input.shape[-1] < 2 or case.weight is not None or (margin > 0 and part == "gradient"):
+        if case.input.shape[-1] < 2 or (margin > 0 and part == "gradient"):
             return None
+        if case.weight is not None:  # 0 times infinity is undefined, and so is what infinities of both signs add up to
+            case = replace(case, weight=np.maximum(np.abs(case.weight), 0.5).astype(case.input.dtype))
         shape = case.input.shape if part == "gradient" else case.target.shape if case.reduction == "none" else ()
         values = np.full(int(np.prod(shape)), max(margin, 0.0))
         return Expected(replace(case, margin=margin), Enclosures(shape, case.dtype, values, values, values))

@@ -6,7 +6,7 @@ that a part of the array that is left out, or computed otherwise beyond a number
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -39,7 +39,9 @@ VAST = (
 )  # past what 16 bits count, and past 2**21 logits
 FULL = ((1024, 8), (2048, 16), (4096, 8), (512, 64), (64, 512), (16, 2048), (8, 4096))  # tiles that are filled
 BETWEEN = ((4, 70_001), (20, 9001), (40, 5003), (2100, 130), (4099, 110))  # many of one and some of the other
-SIZES = (*USUAL, *WIDE, *PAST, *TURNED, LARGEST, *TILES, *VAST, *FULL, *BETWEEN)
+BOTH = ((257, 2051), (2051, 257), (70, 10_007), (9, 32_771))  # many of one and more of the other
+ONCE = (*VAST, *BOTH)  # each dtype has its own options, and one call
+SIZES = (*USUAL, *WIDE, *PAST, *TURNED, LARGEST, *TILES, *VAST, *FULL, *BETWEEN, *BOTH)
 INACTIVE = -16.0
 STEPS = {"float32": 2.0**-12, "float64": 2.0**-23}  # between active terms from 2 to 4: their squares' sum is exact
 TERMS = 8  # that are active
@@ -68,8 +70,8 @@ class Corner:
     @property
     def options(self) -> tuple[int, str, bool]:
         """The power, the reduction, and whether there are weights; of vast calls, each dtype has its own."""
-        if self.shape in VAST:
-            return ((1, "mean", False), (2, "none", True))[(VAST.index(self.shape) + (self.dtype == "float64")) % 2]
+        if self.shape in ONCE:
+            return ((1, "mean", False), (2, "none", True))[(ONCE.index(self.shape) + (self.dtype == "float64")) % 2]
         return 2 - self.turn % 2, REDUCTIONS[self.place % len(REDUCTIONS)], bool(self.place // 2 % 2)
 
 
@@ -79,7 +81,8 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype, (clause, numbers), vast in product(scope.dtypes, DIRECTIONS, (False, True)):
         if dtype not in STEPS:
             continue
-        turns = [(n, t) for n in numbers if (SIZES[n] in VAST) == vast for t in range(_turns(n))]
+        sizes = [n for n in numbers if (SIZES[n] in ONCE) == vast and _is_turn_of(dtype, scope.dtypes, n)]
+        turns = [(n, t) for n in sizes for t in range(_turns(n))]
         corners = [Corner(n, t, dtype) for n, t in turns]
         leaves_out = scope.capabilities.leaves_out_options
         corners = [corner for corner in corners if not leaves_out(*corner.options[:2], corner.shape)]
@@ -87,10 +90,16 @@ def items(scope: Scope) -> Iterator[Item]:
             yield from (_item(clause, corners, part, vast=vast) for part in parts)
 
 
+def _is_turn_of(dtype: str, dtypes: Sequence[str], number: int) -> bool:
+    """Whether a size is checked in a dtype: those that are large in both directions are in one of two."""
+    fine = [name for name in dtypes if name in STEPS]
+    return SIZES[number] not in BOTH or (BOTH.index(SIZES[number]) + fine.index(dtype)) % len(fine) == 0
+
+
 def _turns(number: int) -> int:
     """Return how many calls a size has: four have every power, with weights and without."""
     size = SIZES[number]
-    return 4 if size in (*TURNED, *FULL) else 1 if size in VAST else 1 + number % 2
+    return 4 if size in (*TURNED, *FULL) else 1 if size in ONCE else 1 + number % 2
 
 
 def _item(clause: str, corners: list[Corner], part: str, *, vast: bool) -> Item:
@@ -128,7 +137,7 @@ def call(corner: Corner) -> Case:
     x = np.full((rows, classes), INACTIVE)
     y = np.full(rows, 1 + k % 2)
     places = [(rows - 1, classes - 1)]
-    if k % 4 or corner.shape in VAST:
+    if k % 4 or corner.shape in ONCE:
         edges = product((rows - 1, 0, rows // 2), (classes - 1, 0, classes // 2))
         places = [place for place in edges if place[1] != 1 + k % 2][:TERMS]
     for j, place in enumerate(places):

@@ -11,8 +11,8 @@ from functools import cache
 
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks.contexts import contexts, valid
+from multimargin_conformance.checks.invalid import REASONS, UNUSED
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.rejections import REASONS, UNUSED
 from multimargin_conformance.checks.single import TARGET_RANGE, part_of
 from multimargin_conformance.isolation.launch import ON_THE_HOST
 from multimargin_conformance.judge import judge, judge_rejection

@@ -6,6 +6,7 @@ array, by its address, or in what forward leaves for backward.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -34,6 +35,7 @@ from multimargin_vectors.splitmix import integers
 
 SHAPES = ((2, 2), (4, 4), (2, 16))
 LARGE = ((64, 64), (256, 512))  # few: of float32 and float64
+SINGLE, OTHERS = (4,), ((301,), (2, 1100), (1100, 2))  # after the other part: on paths of their own
 WEIGHTS, GRADS = (2.0, 1.0, -0.5), (1.0, -2.0, 0.5)
 STREAM = 85_000  # where the random numbers of these begin
 CLAUSES = {
@@ -59,7 +61,8 @@ def items(scope: Scope) -> Iterator[Item]:
             if scope.gradient:
                 yield _invalid(dtype, part, cases, after=OTHER[part], capabilities=scope.capabilities)
         for part, alike in product(OTHER, (False, True)) if scope.gradient else ():
-            yield _after_other(dtype, part, cases, scope.capabilities, alike=alike)
+            others = [case for case in _others(dtype) if not scope.capabilities.leaves_out(case)]
+            yield _after_other(dtype, part, cases + others, scope.capabilities, alike=alike)
         if scope.gradient:
             yield _again(dtype, cases, scope.capabilities)
 
@@ -70,14 +73,27 @@ def _cases(dtype: str) -> tuple[Case, ...]:
 
 
 @cache
+def _others(dtype: str) -> tuple[Case, ...]:
+    """Return calls of one row without a batch, with every option, and of a few larger shapes."""
+    return (*(valid(c, dtype) for c in contexts() if c.shape == SINGLE), *_drawn(dtype, OTHERS))
+
+
+@cache
 def _large(dtype: str) -> tuple[Case, ...]:
+    return _drawn(dtype, LARGE)
+
+
+def _drawn(dtype: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[Case, ...]:
+    """Return a call of each shape, none in halves; whatever is changed, none has a tie: the margin is an eighth."""
     if dtype not in STEPS:
         return ()
     kind, found = DTYPES[dtype], []
-    for k, (rows, classes) in enumerate(LARGE):
-        x = (integers(STREAM + k, rows * classes, 8).reshape(rows, classes) / 4).astype(kind)
-        y, weight, grads = np.arange(rows) * 5 % classes, np.resize(WEIGHTS, classes), np.resize(GRADS, rows)
-        found.append(Case(x, y, 1 + k % 2, 0.125, weight.astype(kind), "none", grads.astype(kind)))  # no ties
+    for k, shape in enumerate(shapes):
+        batch, classes = shape[:-1], shape[-1]
+        x = (integers(STREAM + k, math.prod(shape), 8).reshape(shape) / 4).astype(kind)
+        y, weight = np.arange(math.prod(batch)).reshape(batch) * 5 % classes, np.resize(WEIGHTS, classes).astype(kind)
+        grads = np.resize(GRADS, batch).astype(kind)
+        found.append(Case(x, y, 1 + k % 2, 0.125, weight, "none", grads))
     return tuple(found)
 
 
@@ -145,6 +161,8 @@ def _after_other(dtype: str, part: str, cases: list[Case], capabilities: Capabil
     def run(session: Session) -> Result:
         for case in cases:
             for name, change in OPTIONS.items():
+                if name == "weight" and case.weight is None:
+                    continue
                 changed = change(case)
                 if capabilities.leaves_out(changed) or has_kink(changed):
                     continue
@@ -204,7 +222,7 @@ def _expectation(case: Case) -> Values:
 
 
 def _reversed(case: Case) -> Case:
-    return replace(case, input=np.ascontiguousarray(case.input[:, ::-1]))
+    return replace(case, input=np.ascontiguousarray(case.input[..., ::-1]))
 
 
 def _doubled(case: Case) -> Case:

@@ -79,7 +79,7 @@ def items(scope: Scope) -> Iterator[Item]:
             kinds: tuple[tuple[str, list[Call], Memory], ...] = (
                 ("threads", mixed, _own),
                 ("threads-one-shape", alike, _own),
-                (BY_STEPS, _stepped(part, dtype, scope, alike, mixed), _own),
+                (BY_STEPS, _stepped(part, dtype, scope, (alike, mixed, single)), _own),
                 ("threads-no-batch", single, _own),
                 (REJECTED, _beside_rejections(part, dtype, scope), _own),
                 ("threads-large", _large(part, dtype, scope), _own),
@@ -128,14 +128,26 @@ def _stepped_cases(dtype: str) -> tuple[Case, ...]:
     return tuple(found)
 
 
-def _stepped(part: str, dtype: str, scope: Scope, alike: list[Call], mixed: list[Call]) -> list[Call]:
-    """Return calls that all threads make at once: with the same options, with others, large ones, of other shapes."""
+def _stepped(part: str, dtype: str, scope: Scope, others: tuple[list[Call], ...]) -> list[Call]:
+    """Return calls that all threads make at once: with the same options, with others, large ones, of other shapes.
+
+    others: calls of one shape with other options, of several shapes, and of one row without a batch.
+    """
     if not _is_first(part, dtype, scope):
         return []
-    cases = [case for case in _stepped_cases(dtype) if not scope.capabilities.leaves_out(case)]
-    same = [Call(case, expected_part(legal_values(case), part), "at each step") for case in cases]
-    made = zip_longest(same or alike[:THREADS], _apart(alike), _large(part, dtype, scope), _apart(mixed))
+    every = (_stepped_cases(dtype), _averaged(_stepped_cases(dtype)))
+    declared = ([case for case in cases if not scope.capabilities.leaves_out(case)] for cases in every)
+    same, averaged = (
+        [Call(case, expected_part(legal_values(case), part), "at each step") for case in cases] for cases in declared
+    )
+    rounds = (same or others[0][:THREADS], averaged, *map(_apart, others), _large(part, dtype, scope))
+    made = zip_longest(*(calls for calls in rounds if calls))
     return [call for calls in made for call in calls if call is not None]
+
+
+def _averaged(cases: tuple[Case, ...]) -> list[Case]:
+    """Return the calls with the reduction mean."""
+    return [replace(case, reduction="mean", grad_output=np.ones((), case.input.dtype)) for case in cases]
 
 
 def _weighted(part: str, dtype: str, scope: Scope) -> list[Call]:

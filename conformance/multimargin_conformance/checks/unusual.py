@@ -23,11 +23,12 @@ from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import every_other
 from multimargin_conformance.checks.single import is_refused, judge_call, part_of
 from multimargin_conformance.judge import Finding, judge
+from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Enclosures
-from multimargin_reference.formats import DTYPES
+from multimargin_reference.formats import DTYPES, HALVES
 from multimargin_reference.rejection import meaning
 from multimargin_vectors.draft import uniform
 from multimargin_vectors.families.covering import without_kinks
@@ -44,7 +45,6 @@ OTHER = {"float32": np.float64, "float64": np.float32}
 STRIDED = "-strided"
 HALF_WEIGHT = "half-weight"
 MOST_HALF = 64  # logits beside such weights: the exact rules say what is legal
-FAR = np.float32(np.inf)
 FEW = tuple(context for context in larger() if context.shape in ((1,), (3, 7), (2, 5)))  # no powers of two too
 CLAUSES = {"DTYPE-4": ["narrow targets", "integer logits", "weights of another dtype", "each in every context"]}
 Judge = Callable[[Session, Case, str, Scope, Arrays], Finding | None]
@@ -92,19 +92,32 @@ def _in_any_dtype(session: Session, case: Case, part: str, _: Scope, given: Arra
     observation = session.function(part)(case, **given)
     if is_refused(session, case, part, observation, given):
         return None
-    return judge(part, observation, _around(case, part), "the call in float32, whatever the answer's dtype")
+    dtype, outcome = "float32", observation.outcome
+    if isinstance(outcome, Returned) and outcome.value.dtype.name in _halves(case):
+        dtype = outcome.value.dtype.name
+    why = f"the call in {dtype}, whatever the answer's dtype"
+    return judge(part, observation, _around(case, part, dtype), why)
 
 
 @cache
-def _around(case: Case, part: str) -> Enclosures:
-    """Return what is legal for the call in float32, and a place around it, of any floating dtype."""
+def _around(case: Case, part: str, dtype: str) -> Enclosures:
+    """Return what is legal for the call in a dtype, and a place around it, of any floating dtype."""
+    kind = DTYPES[dtype]
     arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
-    usual: dict[str, Any] = {name: None if a is None else a.astype(np.float32) for name, a in arrays.items()}
+    usual: dict[str, Any] = {name: None if a is None else a.astype(kind) for name, a in arrays.items()}
     usual |= {"margin": float(case.margin), "p": int(case.p)}
     expected = part_of(legal_values(replace(case, **usual)), part)
     with np.errstate(under="ignore"):  # next to 0 is what is subnormal
-        lo, hi = (np.nextafter(ends.astype(np.float32), end) for ends, end in ((expected.lo, -FAR), (expected.hi, FAR)))
+        lo = np.nextafter(expected.lo.astype(kind), np.array(-np.inf, kind))
+        hi = np.nextafter(expected.hi.astype(kind), np.array(np.inf, kind))
     return replace(expected, dtype=None, lo=lo.astype(np.float64), hi=hi.astype(np.float64))
+
+
+def _halves(case: Case) -> tuple[str, ...]:
+    """Return the halves that a call may be computed in: its weight's, and that which whole numbers of 8 bits become."""
+    of_weight = () if case.weight is None else (case.weight.dtype.name,)
+    of_integers = ("float16",) if case.input.dtype.name in ("int8", "uint8") else ()
+    return tuple(name for name in (*of_weight, *of_integers) if name in HALVES)
 
 
 def _in_inputs_shape(session: Session, case: Case, part: str, _: Scope, given: Arrays) -> Finding | None:

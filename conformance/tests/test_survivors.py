@@ -1,0 +1,189 @@
+"""Faults on one path alone that passed once: each has a check that rejects it now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multimargin_conformance import check
+from multimargin_reference.known import MODEL, Custom, Request
+
+Answer = Callable[[Request], Any]
+
+
+def options(r: Request) -> Any:
+    return np.shape(r.input), np.asarray(r.input).dtype.name, r.p, r.margin, r.reduction
+
+
+def logits_of_the_last_loss(where: Callable[[tuple[int, ...]], bool]) -> Answer:
+    """Leave the logits in the object for the gradient, which takes them for its own if all options are the same."""
+    saved = SimpleNamespace(options=None, input=None)
+
+    def answer(r: Request) -> Any:
+        if not r.backward:
+            saved.options, saved.input = options(r), np.array(r.input)
+        elif saved.options == options(r) and where(np.shape(r.input)):
+            r = replace(r, input=saved.input)
+        return MODEL.answer(r)
+
+    return answer
+
+
+def first_of_long_rows() -> Answer:
+    """Find the workspace of long rows not yet written to."""
+    seen = SimpleNamespace(calls=0)
+
+    def answer(r: Request) -> Any:
+        value = MODEL.answer(r)
+        seen.calls += np.shape(r.input)[-1:] > (1024,)
+        return value + value.dtype.type(1) if seen.calls == 1 and np.shape(r.input)[-1:] > (1024,) else value
+
+    return answer
+
+
+def wrong_from(rows: int, classes: int, *, backward: bool) -> Answer:
+    """Leave out the last class of a tile that is used from so many rows of so many classes on."""
+
+    def answer(r: Request) -> Any:
+        value = MODEL.answer(r)
+        shape = np.shape(r.input)
+        if r.backward is not backward or len(shape) != 2 or shape[0] < rows or shape[1] < classes:
+            return value
+        if backward:
+            value = np.array(value)
+            value[-1, -1] = 0
+            return value
+        x = np.array(r.input)
+        x[-1, -1] = -np.inf
+        return MODEL.answer(replace(r, input=x))
+
+    return answer
+
+
+def nothing_first(is_nothing: Callable[[Request], bool]) -> Answer:
+    """Answer 0 to a loss of nothing before anything is validated."""
+
+    def answer(r: Request) -> Any:
+        if not r.backward and is_nothing(r):
+            return np.zeros((), np.asarray(r.input).dtype)
+        return MODEL.answer(r)
+
+    return answer
+
+
+def images() -> Answer:
+    """Take (N, C, ...) with (N, ...) targets for rows of places, as losses of pixels do."""
+
+    def answer(r: Request) -> Any:
+        x, y = np.asarray(r.input), np.asarray(r.target)
+        if x.ndim > 2 and y.shape == (len(x), *x.shape[2:]):
+            r = replace(r, input=np.moveaxis(x, 1, -1).reshape(-1, x.shape[1]), target=y.reshape(-1))
+        return MODEL.answer(r)
+
+    return answer
+
+
+def kept(is_kept: Callable[[Request], bool]) -> Answer:
+    """Answer some calls with one array for all of a shape and dtype, which the caller may write to."""
+    known: dict[Any, Any] = {}
+
+    def answer(r: Request) -> Any:
+        value = np.array(MODEL.answer(r))
+        return known.setdefault((value.shape, value.dtype.name), value) if is_kept(r) and not value.any() else value
+
+    return answer
+
+
+def empty_like_the_last() -> Answer:
+    """Answer NaN to the mean of nothing after a mean that was not finite."""
+    last = SimpleNamespace(finite=True)
+
+    def answer(r: Request) -> Any:
+        value = MODEL.answer(r)
+        if r.reduction != "mean" or r.backward:
+            return value
+        if not np.size(r.target) and np.ndim(r.input) == 2:
+            return value if last.finite else np.full_like(value, np.nan)
+        last.finite = bool(np.isfinite(value))
+        return value
+
+    return answer
+
+
+def scratch_of_means() -> Answer:
+    """Keep the arguments of squared means in the object between two steps, so that threads read each other's."""
+    scratch = SimpleNamespace(request=None)
+
+    def answer(r: Request) -> Any:
+        if r.backward or r.p != 2 or r.reduction != "mean":
+            return MODEL.answer(r)
+        scratch.request = r
+        time.sleep(0)
+        return MODEL.answer(scratch.request)
+
+    return answer
+
+
+def infinite_margin_as_one() -> Answer:
+    """Take an infinite margin for 1 where there are weights."""
+
+    def answer(r: Request) -> Any:
+        endless = r.margin == np.inf and r.weight is not None and not r.backward
+        return MODEL.answer(replace(r, margin=1.0) if endless else r)
+
+    return answer
+
+
+def strided_empty_sum() -> Answer:
+    """Answer NaN to the sum of no rows of a view with gaps."""
+
+    def answer(r: Request) -> Any:
+        value = MODEL.answer(r)
+        empty = not r.backward and r.reduction == "sum" and np.shape(r.input)[0] == 0
+        return np.full_like(value, np.nan) if empty and not np.asarray(r.input).flags.writeable else value
+
+    return answer
+
+
+def empty(r: Request) -> bool:
+    return np.ndim(r.input) == 2 and not np.size(r.target)
+
+
+SURVIVORS: dict[str, tuple[str, Callable[[], Answer]]] = {
+    "logits of the last loss, no batch": ("PURITY-3", lambda: logits_of_the_last_loss(lambda shape: len(shape) == 1)),
+    "logits of the last loss, long rows": ("PURITY-3", lambda: logits_of_the_last_loss(lambda s: s[-1] > 1024)),
+    "logits of the last loss, many rows": ("PURITY-3", lambda: logits_of_the_last_loss(lambda s: s[0] > 1024)),
+    "first call of long rows": ("PURITY-2", first_of_long_rows),
+    "loss of 250 x 2000": ("SHAPE-4", lambda: wrong_from(250, 2000, backward=False)),
+    "loss of 2000 x 250": ("SHAPE-5", lambda: wrong_from(2000, 250, backward=False)),
+    "gradient of 2000 x 250": ("SHAPE-5", lambda: wrong_from(2000, 250, backward=True)),
+    "gradient of 64 x 10000": ("SHAPE-4", lambda: wrong_from(64, 10_000, backward=True)),
+    "loss of 8 x 30000": ("SHAPE-4", lambda: wrong_from(8, 30_000, backward=False)),
+    "no classes, no targets": ("REJECT-11", lambda: nothing_first(lambda r: np.shape(r.target) == (0,))),
+    "no logits": ("REJECT-11", lambda: nothing_first(lambda r: not np.size(r.input))),
+    "images": ("REJECT-12", images),
+    "kept, of no rows": ("PURITY-4", lambda: kept(empty)),
+    "kept, grad_output 0": ("PURITY-4", lambda: kept(lambda r: r.backward and not np.any(r.grad_output))),
+    "kept, one class": ("PURITY-4", lambda: kept(lambda r: np.shape(r.input)[-1:] == (1,))),
+    "mean of nothing like the last": ("SHAPE-8", empty_like_the_last),
+    "scratch of means": ("PURITY-3", scratch_of_means),
+    "infinite margin as 1 with weights": ("SPECIAL-8", infinite_margin_as_one),
+    "sum of no rows, read-only": ("SHAPE-7", strided_empty_sum),
+}
+
+
+SELECT = {"PURITY-2": "PURITY-1/*"}  # a check of both
+
+
+@pytest.mark.parametrize("name", SURVIVORS)
+def test_what_survived_is_rejected(name: str) -> None:
+    clause, make = SURVIVORS[name]
+    report = check(Custom(name, make()), profile="training", select=SELECT.get(clause, f"{clause}/*"), fail_fast=True)
+    assert report.counts["error"] == 0
+    assert clause in {verdict.clause for verdict in report.failures}
