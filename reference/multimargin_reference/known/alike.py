@@ -8,6 +8,10 @@ ALIKE: dict[tuple[str, ...], str] = {
         "margin-ignored",
         "first-margin-kept",
     ): "The first call of a run has the default margin, so that it is what is kept.",
+    (
+        "first-call-zero",
+        "gradient-before-any-loss-raises",
+    ): "Both are wrong in the very first call alone, which in a whole run is a gradient.",
     ("gradient-always-zero", "gradient-negated"): "Both are right where the gradient is 0, and nowhere else.",
     ("weight-by-one-hot", "weight-non-finite-rejected"): "Both show where a weight that nothing reads is not finite.",
     ("mean-not-divided", "mean-divided-twice"): "Both are wrong wherever N is not 1 and the mean is not 0.",
