@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeGuard
 
 import numpy as np
 
@@ -21,9 +22,10 @@ from multimargin_conformance.checks.contexts import many, turned, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import is_refused
 from multimargin_conformance.judge import Finding, judge, subscript
-from multimargin_conformance.outcome import Observation, Returned
+from multimargin_conformance.outcome import Observation, Outcome, Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
+from multimargin_reference.formats import DTYPES
 
 REPEATS = 6  # of the mean of an empty batch
 WRITTEN = 77.0  # into a result that is held
@@ -199,13 +201,20 @@ def _of_its_owner(session: Session, case: Case, part: str) -> Finding | None:
     What else may be wrong with either has checks of its own, such as memory that was never written to.
     """
     first = session.kept(part, case)
+    if not _has_numbers(first.outcome):
+        return None
     session.caller.fill(first, WRITTEN)
     if not _is_written(session, first):
         return None
     outcome = session.function(part)(case).outcome
-    if isinstance(outcome, Returned) and (outcome.value.astype(np.float64) == WRITTEN).any():
+    if _has_numbers(outcome) and (outcome.value.astype(np.float64) == WRITTEN).any():
         return Finding(f"{part} has what the caller wrote into an earlier result, but should not", {"part": part})
     return None if _is_written(session, first) else _overwritten_later(part)
+
+
+def _has_numbers(outcome: Outcome) -> TypeGuard[Returned]:
+    """Whether it is a result of a dtype that calls have."""
+    return isinstance(outcome, Returned) and outcome.value.dtype.name in DTYPES
 
 
 def _overwritten_later(part: str) -> Finding:
