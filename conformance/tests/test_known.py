@@ -19,6 +19,7 @@ from multimargin_conformance.checks.effects import EFFECTS, KEPT, STAYING
 from multimargin_conformance.checks.invalid import REASONS
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.properties import PROPERTIES
+from multimargin_conformance.checks.threads import HOW
 from multimargin_conformance.checks.unusual import UNUSUAL
 from multimargin_conformance.profiles import PROFILES
 from multimargin_reference.clauses import CLAUSES
@@ -111,7 +112,7 @@ FAMILIES = {
     "instances": "*/instances-*",
     "close": "*/close-*",
     "by steps": "*/threads-by-steps/*",
-    **{f"by steps, {how}": f"*/threads-by-steps-{how}/*" for how in ("sizes", "one-memory", "strided", "both-parts")},
+    **{f"by steps, {how}": f"*/threads-by-steps-{how}/*" for how in (*HOW, "both-parts")},
     "threads": "*/threads/*",
     "no batch": "*/threads-no-batch/*",
     "ladder": "*/ladder-*",

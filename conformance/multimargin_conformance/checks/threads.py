@@ -49,7 +49,8 @@ SMALL = 4  # rows and classes of valid calls and of those beside them that are r
 STREAM = 80_000  # where the random numbers of these calls begin
 BY_STEPS, REJECTED = "threads-by-steps", "threads-beside-rejections"
 BOTH_PARTS, PAIR = f"{BY_STEPS}-both-parts", 2
-STEPPING = (BY_STEPS, REJECTED, BOTH_PARTS, *(f"{BY_STEPS}-{how}" for how in ("sizes", "one-memory", "strided")))
+HOW = ("sizes", "one-memory", "strided", "means", "no-batch")  # each with so many operations of its own (MOST)
+STEPPING = (BY_STEPS, REJECTED, BOTH_PARTS, *(f"{BY_STEPS}-{how}" for how in HOW))
 VALID = (0b111111, 0b101010, 0b110100, 0b011011)  # which calls of each thread are valid, so that no two keep in step
 OF_SIZES = "threads-of-sizes"
 WARMED = (*STEPPING, OF_SIZES)
@@ -79,7 +80,7 @@ def items(scope: Scope) -> Iterator[Item]:
             kinds: tuple[tuple[str, list[Call], Memory], ...] = (
                 ("threads", mixed, _own),
                 ("threads-one-shape", alike, _own),
-                (BY_STEPS, _stepped(part, dtype, scope, (alike, mixed, single)), _own),
+                (BY_STEPS, _stepped(part, dtype, scope, alike, mixed), _own),
                 ("threads-no-batch", single, _own),
                 (REJECTED, _beside_rejections(part, dtype, scope), _own),
                 ("threads-large", _large(part, dtype, scope), _own),
@@ -87,6 +88,8 @@ def items(scope: Scope) -> Iterator[Item]:
                 ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
                 ("threads-strided", _of_shape(MANY_ROWS, dtype, scope, part)[:FEW], _with_gaps),
                 (f"{BY_STEPS}-sizes", _sizes_by_steps(part, dtype, scope), _own),
+                (f"{BY_STEPS}-means", _averaged(part, dtype, scope), _own),
+                (f"{BY_STEPS}-no-batch", _apart(single) if _is_first(part, dtype, scope) else [], _own),
                 (
                     f"{BY_STEPS}-one-memory",
                     _after_others(_weighted(part, dtype, scope)[1:2], mixed),
@@ -128,26 +131,27 @@ def _stepped_cases(dtype: str) -> tuple[Case, ...]:
     return tuple(found)
 
 
-def _stepped(part: str, dtype: str, scope: Scope, others: tuple[list[Call], ...]) -> list[Call]:
-    """Return calls that all threads make at once: with the same options, with others, large ones, of other shapes.
-
-    others: calls of one shape with other options, of several shapes, and of one row without a batch.
-    """
+def _stepped(part: str, dtype: str, scope: Scope, alike: list[Call], mixed: list[Call]) -> list[Call]:
+    """Return calls that all threads make at once: with the same options, with others, large ones, of other shapes."""
     if not _is_first(part, dtype, scope):
         return []
-    every = (_stepped_cases(dtype), _averaged(_stepped_cases(dtype)))
-    declared = ([case for case in cases if not scope.capabilities.leaves_out(case)] for cases in every)
-    same, averaged = (
-        [Call(case, expected_part(legal_values(case), part), "at each step") for case in cases] for cases in declared
-    )
-    rounds = (same or others[0][:THREADS], averaged, *map(_apart, others), _large(part, dtype, scope))
-    made = zip_longest(*(calls for calls in rounds if calls))
+    same = _at_each_step(_stepped_cases(dtype), part, scope)
+    made = zip_longest(same or alike[:THREADS], _apart(alike), _large(part, dtype, scope), _apart(mixed))
     return [call for calls in made for call in calls if call is not None]
 
 
-def _averaged(cases: tuple[Case, ...]) -> list[Case]:
-    """Return the calls with the reduction mean."""
-    return [replace(case, reduction="mean", grad_output=np.ones((), case.input.dtype)) for case in cases]
+def _averaged(part: str, dtype: str, scope: Scope) -> list[Call]:
+    """Return a call for each thread with the reduction mean."""
+    if not _is_first(part, dtype, scope):
+        return []
+    one = np.ones((), DTYPES[dtype])
+    cases = [replace(case, reduction="mean", grad_output=one) for case in _stepped_cases(dtype)]
+    return _at_each_step(cases, part, scope)
+
+
+def _at_each_step(cases: Sequence[Case], part: str, scope: Scope) -> list[Call]:
+    declared = [case for case in cases if not scope.capabilities.leaves_out(case)]
+    return [Call(case, expected_part(legal_values(case), part), "at each step") for case in declared]
 
 
 def _weighted(part: str, dtype: str, scope: Scope) -> list[Call]:
