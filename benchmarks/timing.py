@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ROUND = 2e-3  # seconds of one turn: shorter calls are repeated
+LONGEST_ROUND = 20e-3  # where the slowest call takes longer than ROUND, turns take as long as that, but no longer
 SHORT = 5e-3  # seconds of a call before which one more comes, which is not timed
 REST = 5e-3  # seconds before a turn, where threads of the one before may still spin
 FEWEST = 5  # rounds, however long they take
@@ -45,9 +46,12 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Return the seconds of each (ready, call) in each round; another one is first in each.
 
-    There are fewer rounds, but FEWEST, where they would take more than `longest` seconds together.
+    There are fewer rounds, but FEWEST, where they would take more than `longest` seconds together. All turns of a round
+    are equally long, up to LONGEST_ROUND: after one in one thread, another processor needs some milliseconds to wake.
     """
-    turns = {name: _turn(*pair, threads) for name, pair in calls.items()}
+    single = {name: _single(*pair) for name, pair in calls.items()}
+    length = min(max(ROUND, *single.values()), LONGEST_ROUND)
+    turns = {name: _turn(*pair, single[name], length, threads) for name, pair in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     collecting = gc.isenabled()
@@ -70,12 +74,16 @@ def ratios(times: Mapping[str, list[float]], name: str, base: str) -> Spread:
     return spread(b / t for b, t in zip(times[base], times[name], strict=True))
 
 
-def _turn(ready: Call, call: Call, threads: int) -> Callable[[], float]:
-    """Call it, whatever it compiles, and return what takes its time once."""
+def _single(ready: Call, call: Call) -> float:
+    """Return the seconds of one call, after one that compiles whatever it does."""
     ready()
     call()
-    took = min(seconds(call), seconds(call))
-    repeats = max(1, round(ROUND / took))
+    return min(seconds(call), seconds(call))
+
+
+def _turn(ready: Call, call: Call, took: float, length: float, threads: int) -> Callable[[], float]:
+    """Return what times a call that `took` seconds, repeated for `length` seconds."""
+    repeats = max(1, round(length / took))
 
     def turn() -> float:
         ready()

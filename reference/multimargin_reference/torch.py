@@ -22,14 +22,13 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from multimargin_reference import aten, torch_operators
-from multimargin_reference.aten import FEW, FLOATS, PLAIN, is_in_dynamo, is_tracing, is_transforming, modes
+from multimargin_reference.aten import FEW, FLOATS, PLAIN, is_in_dynamo, is_transforming
 from multimargin_reference.aten import REDUCTIONS as ATENS_REDUCTIONS
 from multimargin_reference.aten import loss as atens_loss
 from multimargin_reference.engine import engine
 from multimargin_reference.module import check_constructor, reduction_from_flags
 from multimargin_reference.validation import REDUCTIONS
 
-POWERS, NUMBERS = (1, 2), (int, float)
 COMPUTE_DTYPES = {
     torch.float16: torch.float32,
     torch.bfloat16: torch.float32,
@@ -64,14 +63,22 @@ def multi_margin_loss(
         and type(input) in PLAIN
         and type(target) is Tensor
         and input.dtype in FLOATS
-        and (0 < input.numel() < FEW if (on_cpu := input.is_cpu) else aten.are_few_on_cuda(input, target))
-        and p in POWERS
-        and type(margin) in NUMBERS
+        and type(count := input.numel()) is int  # where operations are traced it is a tensor
+        and (0 < count < FEW if (on_cpu := input.is_cpu) else aten.are_few_on_cuda(input, target))
+        and (p == 1 or p == 2)
+        and (type(margin) is float or type(margin) is int)
         and (weight is None or (type(weight) in PLAIN and weight.dim() == 1))
-        and not (is_tracing() or is_transforming() or modes() or forward_ad._current_level >= 0)
+        and not (is_transforming() or forward_ad._current_level >= 0)
     ):
-        try:
-            atens: Tensor = atens_loss(input, target, p, margin, weight, ATENS_REDUCTIONS[reduction])
+        try:  # a number takes ATen longer than a look does, most so a float: its own 1 is left to it
+            to = ATENS_REDUCTIONS[reduction]
+            atens: Tensor
+            if margin != 1:
+                atens = atens_loss(input, target, p, margin, weight, to)
+            elif p == 1:
+                atens = atens_loss(input, target, weight=weight, reduction=to)
+            else:
+                atens = atens_loss(input, target, p, 1, weight, to)
         except (RuntimeError, KeyError):
             pass  # what it refuses is refused below, in more words
         else:
