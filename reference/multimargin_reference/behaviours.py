@@ -125,7 +125,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour(
         "integer logits",
         "input of an integer dtype",
-        {"accepted": "the result's dtype is the implementation's choice", "rejected": "logits have to be floating"},
+        {"accepted": "the result has any floating dtype", "rejected": "logits have to be floating"},
         "DTYPE-4",
     ),
     Behaviour(
