@@ -27,7 +27,7 @@ from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
-from multimargin_reference.expectation import Enclosures
+from multimargin_reference.expectation import Enclosures, Values
 from multimargin_reference.formats import DTYPES, HALVES
 from multimargin_reference.rejection import meaning
 from multimargin_vectors.draft import uniform
@@ -102,15 +102,19 @@ def _in_any_dtype(session: Session, case: Case, part: str, _: Scope, given: Arra
 @cache
 def _around(case: Case, part: str, dtype: str) -> Enclosures:
     """Return what is legal for the call in a dtype, and a place around it, of any floating dtype."""
-    kind = DTYPES[dtype]
-    arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
-    usual: dict[str, Any] = {name: None if a is None else a.astype(kind) for name, a in arrays.items()}
-    usual |= {"margin": float(case.margin), "p": int(case.p)}
-    expected = part_of(legal_values(replace(case, **usual)), part)
+    kind, expected = DTYPES[dtype], part_of(_in_dtype(case, dtype), part)
     with np.errstate(under="ignore"):  # next to 0 is what is subnormal
         lo = np.nextafter(expected.lo.astype(kind), np.array(-np.inf, kind))
         hi = np.nextafter(expected.hi.astype(kind), np.array(np.inf, kind))
     return replace(expected, dtype=None, lo=lo.astype(np.float64), hi=hi.astype(np.float64))
+
+
+@cache
+def _in_dtype(case: Case, dtype: str) -> Values:
+    """Return what is legal for the call in a dtype: of both parts, which are found together."""
+    arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
+    usual: dict[str, Any] = {name: None if a is None else a.astype(DTYPES[dtype]) for name, a in arrays.items()}
+    return legal_values(replace(case, **usual, margin=float(case.margin), p=int(case.p)))
 
 
 def _halves(case: Case) -> tuple[str, ...]:
