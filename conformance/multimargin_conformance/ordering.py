@@ -10,6 +10,7 @@ from multimargin_conformance.checks.item import Item
 
 # How many of the vectors one check takes as long as, by kind, 1 where it is none of these: measured, roughly.
 TAKES = {
+    "blocks": 16,
     "bulk": 256,
     "calls": 8,
     "close": 16,

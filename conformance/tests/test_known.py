@@ -15,6 +15,7 @@ import pytest
 
 from multimargin_conformance import Capabilities, check
 from multimargin_conformance.checks import plan
+from multimargin_conformance.checks.blocks import KINDS
 from multimargin_conformance.checks.effects import EFFECTS, KEPT, STAYING
 from multimargin_conformance.checks.invalid import REASONS
 from multimargin_conformance.checks.item import Item, Scope
@@ -116,6 +117,7 @@ FAMILIES = {
     "threads": "*/threads/*",
     "no batch": "*/threads-no-batch/*",
     "ladder": "*/ladder-*",
+    **{f"blocks {kind.name}": f"*/{kind.name}-of-*" for kind in KINDS},
     "edges": "*/edge-*",
     "hundreds": "*/held-by-hundreds/*",
     "held large": "*/held-large/*",

@@ -14,6 +14,7 @@ from multimargin_conformance import check
 from multimargin_reference.known import MODEL, Custom, Request
 
 Answer = Callable[[Request], Any]
+Array = np.ndarray[Any, Any]
 
 
 def options(r: Request) -> Any:
@@ -150,6 +151,77 @@ def read_only_empty_sum() -> Answer:
     return answer
 
 
+def masked_where(is_lost: Callable[[Array, Array], Array], *, backward: bool) -> Answer:
+    """Lose the terms at some places of rows of more than 16 classes, (N, C)."""
+
+    def answer(r: Request) -> Any:
+        value = MODEL.answer(r)
+        x, y = np.array(r.input), np.asarray(r.target)
+        if r.backward is not backward or x.ndim != 2 or x.shape[1] <= 16 or not y.size:
+            return value
+        lost = is_lost(x, y)
+        lost[np.arange(len(x)), y] = False
+        x[lost] = -np.inf
+        return MODEL.answer(replace(r, input=x)) if lost.any() else value
+
+    return answer
+
+
+def after_nan(x: Array, y: Array) -> Array:  # noqa: ARG001
+    """A loop over the classes ends at NaN."""
+    return np.logical_or.accumulate(np.isnan(x), axis=1) & ~np.isnan(x)
+
+
+def nan_first(x: Array, y: Array) -> Array:  # noqa: ARG001
+    """A maximum that starts with NaN stays NaN, and the row is left out."""
+    return np.isnan(x[:, :1]) & ~np.isnan(x)
+
+
+def between_masks(x: Array, y: Array) -> Array:  # noqa: ARG001
+    """A block of 4096 classes is taken for masked where its first and last are."""
+    lost = np.zeros(x.shape, bool)
+    for start in range(0, x.shape[1] - 4095, 4096):
+        block = slice(start, start + 4096)
+        lost[:, block] = (np.isneginf(x[:, start]) & np.isneginf(x[:, start + 4095]))[:, None]
+    return lost
+
+
+def block_end_after_target(x: Array, y: Array) -> Array:
+    """The last class of a block of 4096 is lost where the one before it is the target."""
+    lost = np.zeros(x.shape, bool)
+    for row in np.flatnonzero(y % 4096 == 4094):
+        lost[row, y[row] + 1 : y[row] + 2] = True
+    return lost
+
+
+def packed_as_it_lies() -> Answer:
+    """Pack logits that are not aligned in the order in which they lie."""
+
+    def answer(r: Request) -> Any:
+        x = r.input
+        if isinstance(x, np.ndarray) and not x.flags.aligned:
+            r = replace(r, input=x.ravel("K").reshape(x.shape))
+        return MODEL.answer(r)
+
+    return answer
+
+
+def packed_once() -> Answer:
+    """Keep a packed row for its address, as long as its ends are what they were."""
+    last = SimpleNamespace(key=None, row=None)
+
+    def answer(r: Request) -> Any:
+        x = r.input
+        if isinstance(x, np.ndarray) and x.shape[:1] == (1,) and x.size > 16 and x.strides[-1] != x.itemsize:
+            key = x.ctypes.data, x.strides, x.shape, x.dtype.name, float(x[0, 0]), float(x[0, -1])
+            if last.key != key:
+                last.key, last.row = key, x.copy()
+            r = replace(r, input=last.row)
+        return MODEL.answer(r)
+
+    return answer
+
+
 def empty(r: Request) -> bool:
     return np.ndim(r.input) == 2 and not np.size(r.target)
 
@@ -188,6 +260,14 @@ SURVIVORS: dict[str, tuple[str, Callable[[], Answer]]] = {
     ),
     "infinite margin as 1 with weights": ("SPECIAL-8", infinite_margin_as_one),
     "sum of no rows, read-only": ("SHAPE-7", read_only_empty_sum),
+    "loss, nothing after NaN": ("SPECIAL-7", lambda: masked_where(after_nan, backward=False)),
+    "gradient, nothing after NaN": ("SPECIAL-7", lambda: masked_where(after_nan, backward=True)),
+    "loss, NaN first": ("SPECIAL-7", lambda: masked_where(nan_first, backward=False)),
+    "gradient, NaN first": ("SPECIAL-7", lambda: masked_where(nan_first, backward=True)),
+    "between masks": ("SPECIAL-1", lambda: masked_where(between_masks, backward=False)),
+    "a block's end after the target": ("SHAPE-4", lambda: masked_where(block_end_after_target, backward=False)),
+    "packed as it lies": ("PURITY-5", packed_as_it_lies),
+    "packed once": ("PURITY-3", packed_once),
 }
 
 

@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 
 from multimargin_conformance.checks import (
     arguments,
+    blocks,
     bulk,
     caches,
     close,
@@ -50,6 +51,7 @@ OPERATOR = (
     effects,
     sizes,
     ladder,
+    blocks,
     corners,
     bulk,
     many,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import REDUCTIONS
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import LAYOUTS, in_records, read_only
+from multimargin_conformance.checks.layouts import LAYOUTS, UNALIGNED, in_records, read_only
 from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import Finding, judge, passes_surely
 from multimargin_conformance.outcome import Observation, Returned
@@ -107,7 +107,7 @@ def _in_every_layout(plan: Plan, part: str, scope: Scope) -> Item:
     arrays = {name: getattr(call(plan), name) for name in ARGUMENTS[part]}
 
     def given() -> list[Arrays]:
-        orders = (*LAYOUTS.values(), read_only, in_records)
+        orders = (*LAYOUTS.values(), *UNALIGNED.values(), read_only, in_records)
         return [{name: order(a) for name, a in arrays.items() if a is not None} for order in orders]
 
     def run(session: Session) -> Result:

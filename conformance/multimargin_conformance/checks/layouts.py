@@ -119,6 +119,21 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return copy
 
 
+def one_byte_off(layout: Layout) -> Layout:
+    """Return a layout's own strides over memory that starts one byte off its alignment."""
+
+    def place(array: NDArray[Any]) -> NDArray[Any]:
+        usual = layout(array)
+        low, high = np.lib.array_utils.byte_bounds(usual)
+        memory = np.zeros(high - low + 1, np.uint8)
+        start = usual.__array_interface__["data"][0] - low + 1
+        view: NDArray[Any] = np.ndarray(usual.shape, usual.dtype, memory, start, usual.strides)
+        view[...] = array
+        return view
+
+    return place
+
+
 def frozen(layout: Layout) -> Layout:
     """Return a layout's own memory, which cannot be written to: a copy of it may lose the layout, or keep it."""
 
@@ -143,6 +158,13 @@ LAYOUTS: dict[str, Layout] = {
     "unaligned": unaligned,
     "half an element off": half_aligned,
     "in the middle of a larger array": offset,
+}
+UNALIGNED: dict[str, Layout] = {  # a copy that is made for alignment may lay them out otherwise
+    "in Fortran order, unaligned": one_byte_off(fortran),
+    "with gaps, unaligned": one_byte_off(every_other),
+    "with negative strides, unaligned": one_byte_off(reversed_),
+    "in Fortran order with negative strides, unaligned": one_byte_off(fortran_reversed),
+    "with padded rows, unaligned": one_byte_off(padded),
 }
 READ_ONLY: dict[str, Layout] = {  # a copy that is made for writing may lay them out otherwise
     "read-only": read_only,

@@ -7,7 +7,7 @@ array, by its address, or in what forward leaves for backward.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -35,8 +35,10 @@ from multimargin_vectors.splitmix import integers
 
 SHAPES = ((2, 2), (4, 4), (2, 16))
 LARGE = ((64, 64), (256, 512))  # few: of float32 and float64
+LONG = ((1, 32), (1, 256), (4, 64), (512,))  # of which one number in the middle is another one
 SINGLE, OTHERS = (4,), ((301,), (2, 1100), (1100, 2))  # after the other part: on paths of their own
 WEIGHTS, GRADS = (2.0, 1.0, -0.5), (1.0, -2.0, 0.5)
+MIDDLE = 4.0  # a logit above all others
 STREAM = 85_000  # where the random numbers of these begin
 CLAUSES = {
     "PURITY-3": ["rewritten arrays", "a gradient after a loss", "a loss after a gradient", "gradients after a loss"],
@@ -55,8 +57,10 @@ def items(scope: Scope) -> Iterator[Item]:
             continue
         for part in ("loss", "gradient") if scope.gradient else ("loss",):
             for name, layout in LAYOUTS.items():
-                large = [case for case in _large(dtype) if not scope.capabilities.leaves_out(case)]
-                yield _rewritten(dtype, part, name, layout, [*cases, *(large if name == PLAIN else ())])
+                large = [case for case in _drawn(dtype, LARGE) if not scope.capabilities.leaves_out(case)]
+                long = [case for case in _drawn(dtype, LONG) if not scope.capabilities.leaves_out(case)]
+                rewritten = [*cases, *(large if name == PLAIN else ())]
+                yield _rewritten(dtype, part, name, layout, [*product(rewritten, (CONTENTS,)), *product(long, (ONE,))])
             yield _invalid(dtype, part, cases, after="", capabilities=scope.capabilities)
             if scope.gradient:
                 yield _invalid(dtype, part, cases, after=OTHER[part], capabilities=scope.capabilities)
@@ -79,10 +83,6 @@ def _others(dtype: str) -> tuple[Case, ...]:
 
 
 @cache
-def _large(dtype: str) -> tuple[Case, ...]:
-    return _drawn(dtype, LARGE)
-
-
 def _drawn(dtype: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[Case, ...]:
     """Return a call of each shape, none in halves; whatever is changed, none has a tie: the margin is an eighth."""
     if dtype not in STEPS:
@@ -102,13 +102,15 @@ def _given(case: Case, part: str, layout: Callable[[Any], Any]) -> dict[str, NDA
     return {name: layout(array) for name, array in arrays.items() if array is not None}
 
 
-def _rewritten(dtype: str, part: str, name: str, layout: Callable[[Any], Any], cases: list[Case]) -> Item:
+def _rewritten(
+    dtype: str, part: str, name: str, layout: Callable[[Any], Any], cases: list[tuple[Case, Mapping[str, Change]]]
+) -> Item:
     def run(session: Session) -> Result:
         if name != PLAIN:
             session.needs("layouts")
-        for case in cases:
+        for case, contents in cases:
             for argument in ARGUMENTS[part]:
-                changed = CONTENTS[argument](case)
+                changed = contents[argument](case)
                 if has_kink(changed):
                     continue  # ties have checks of their own (GRADIENT-4)
                 arrays = _given(case, part, layout)
@@ -239,6 +241,26 @@ def _next_targets(case: Case) -> Case:
     return replace(case, target=(case.target + 1) % case.input.shape[-1])
 
 
+def _one(argument: str) -> Change:
+    """Change one number: a logit and the weight, the target or the factor of the middle row."""
+
+    def change(case: Case) -> Case:
+        array: NDArray[Any] = getattr(case, argument).copy()
+        row = np.atleast_1d(case.target).size // 2
+        if argument == "input":
+            array.reshape(-1, array.shape[-1])[row, array.shape[-1] // 2 + 1] = MIDDLE
+        elif argument == "weight":
+            array[case.target.reshape(-1)[row]] *= 2
+        elif argument == "target":
+            array.reshape(-1)[row] += 1 if array.reshape(-1)[row] + 1 < case.input.shape[-1] else -1
+        else:
+            array.reshape(-1)[row] *= -2
+        changed: dict[str, Any] = {argument: array}
+        return replace(case, **changed)
+
+    return change
+
+
 PLAIN = "plain"
 LAYOUTS: dict[str, Callable[[Any], Any]] = {PLAIN: np.array, "with-gaps": every_other}
 CONTENTS: dict[str, Change] = {
@@ -247,6 +269,7 @@ CONTENTS: dict[str, Change] = {
     "weight": _doubled,
     "grad_output": _other_factor,
 }
+ONE: dict[str, Change] = {argument: _one(argument) for argument in CONTENTS}
 UNCHANGED: tuple[Change, ...] = (lambda case: case,)
 OPTIONS: dict[str, Change] = {
     "p": lambda case: replace(case, p=3 - case.p),
