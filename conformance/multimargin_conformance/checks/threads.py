@@ -38,6 +38,7 @@ ALIKE = (40, 40)  # of the sizes check: calls of one shape, in which a buffer th
 SHARED = (256, 100)  # of the corners check: calls of the very same arrays, which take a while
 SINGLE = (1025,)  # likewise, without a batch
 LARGE = (128, 256)  # calls that take a while, of one shape and with other numbers: a buffer that only they have shows
+LONG = {"loss": (4, 32768), "gradient": (2, 16384)}  # likewise, of long rows: all gradients are a line of the protocol
 OPTIONS = ((1, "none"), (1, "sum"), (2, "mean"), (2, "none"))  # of the calls of a large shape
 WEIGHTS = ((1.0,), (0.5, 2.0), (2.0, 1.0, 4.0), (-1.0, 0.5, 1.0))  # likewise, of all but the first
 GRADS = ((1.0, -2.0), (2.0,), (-0.5,), (0.5, 1.0, -4.0))
@@ -84,9 +85,11 @@ def items(scope: Scope) -> Iterator[Item]:
                 ("threads-no-batch", single, _own),
                 (REJECTED, _beside_rejections(part, dtype, scope), _own),
                 ("threads-large", _large(part, dtype, scope), _own),
+                ("threads-long", _large(part, dtype, scope, LONG[part]), _own),
                 (OF_SIZES, _of_sizes(part, dtype, scope), _own),
                 ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
                 ("threads-strided", _of_shape(MANY_ROWS, dtype, scope, part)[:FEW], _with_gaps),
+                ("threads-strided-large", _large(part, dtype, scope), _with_gaps),
                 (f"{BY_STEPS}-sizes", _sizes_by_steps(part, dtype, scope), _own),
                 (f"{BY_STEPS}-means", _averaged(part, dtype, scope), _own),
                 (f"{BY_STEPS}-no-batch", _apart(single) if _is_first(part, dtype, scope) else [], _own),
