@@ -133,6 +133,7 @@ FAMILIES = {
     "patterns": "*/patterns-*",
     "corners": "*/corners/*",
     "bulk": "*/bulk-*",
+    "dense": "*/dense-*",
     "vast": "*/vast/*",
     "large threads": "*/threads-large/*",
     "long threads": "*/threads-long/*",

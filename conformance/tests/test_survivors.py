@@ -194,6 +194,25 @@ def block_end_after_target(x: Array, y: Array) -> Array:
     return lost
 
 
+def last_of_an_inner_tile(rows: int, classes: int, *, p: int, backward: bool) -> Answer:
+    """Lose the last element of one tile that has whole tiles on all sides."""
+
+    def answer(r: Request) -> Any:
+        value = MODEL.answer(r)
+        shape = np.shape(r.input)
+        if r.backward is not backward or r.p != p or len(shape) != 2 or shape[0] <= 2 * rows or shape[1] <= 2 * classes:
+            return value
+        if backward:
+            value = np.array(value)
+            value[2 * rows - 1, 2 * classes - 1] = 0
+            return value
+        x = np.array(r.input)
+        x[2 * rows - 1, 2 * classes - 1] = -np.inf
+        return MODEL.answer(replace(r, input=x))
+
+    return answer
+
+
 def packed_as_it_lies() -> Answer:
     """Pack logits that are not aligned in the order in which they lie."""
 
@@ -266,6 +285,9 @@ SURVIVORS: dict[str, tuple[str, Callable[[], Answer]]] = {
     "gradient, NaN first": ("SPECIAL-7", lambda: masked_where(nan_first, backward=True)),
     "between masks": ("SPECIAL-1", lambda: masked_where(between_masks, backward=False)),
     "a block's end after the target": ("SHAPE-4", lambda: masked_where(block_end_after_target, backward=False)),
+    "loss, inside 32 x 512": ("SHAPE-4", lambda: last_of_an_inner_tile(32, 512, p=2, backward=False)),
+    "gradient, inside 32 x 1024": ("SHAPE-4", lambda: last_of_an_inner_tile(32, 1024, p=2, backward=True)),
+    "loss, inside 512 x 64": ("SHAPE-5", lambda: last_of_an_inner_tile(512, 64, p=1, backward=False)),
     "packed as it lies": ("PURITY-5", packed_as_it_lies),
     "packed once": ("PURITY-3", packed_once),
 }

@@ -1,0 +1,74 @@
+"""Many rows of many classes, every term active: an element that is lost inside a tile shows, wherever it is.
+
+Of a loss for each row the enclosures are narrower than a term is large, and in float64 those of sums are too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from multimargin_conformance.checks.corners import STEPS
+from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.single import part_of
+from multimargin_conformance.judge import judge
+from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_reference.case import Case
+from multimargin_reference.formats import DTYPES
+from multimargin_reference.grid_enclosure import grid_values
+
+SIZES = ((260, 2100), (2100, 260), (600, 1100))  # whole tiles on all sides of others, up to 64 x 512 and 512 x 64
+OPTIONS = (  # power, reduction and whether there are weights, by size; of the first dtype and of the second
+    ((2, "none", True), (1, "none", False), (2, "none", False)),
+    ((1, "mean", False), (2, "sum", True), (1, "none", True)),
+)
+WEIGHTS, GRADS = (1.0, 2.0, 0.5), (0.5, -1.0, 2.0)
+LEAST, STEP, HINGES = 2.0, 0.25, 7  # of the hinges, none much less than others: 2, 2.25, up to 3.5
+CLAUSES = {"SHAPE-4": ["every term of many active"], "SHAPE-5": ["every term of many active"]}
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One call to be made."""
+
+    shape: tuple[int, int]
+    p: int
+    reduction: str
+    weighted: bool
+    dtype: str
+
+
+def items(scope: Scope) -> Iterator[Item]:
+    """Yield one item a size, dtype and part; no halves: their grids are too coarse."""
+    for turn, dtype in enumerate(dtype for dtype in scope.dtypes if dtype in STEPS):
+        for shape, options in zip(SIZES, OPTIONS[turn], strict=True):
+            dense = Dense(shape, *options, dtype)
+            if not scope.capabilities.leaves_out_options(dense.p, dense.reduction, shape):
+                yield from (_item(dense, part) for part in (("loss", "gradient") if scope.gradient else ("loss",)))
+
+
+def _item(dense: Dense, part: str) -> Item:
+    def run(session: Session) -> Result:
+        session.needs("raw")  # or the protocol's lines would be too long
+        case = call(dense)
+        expected = part_of(grid_values(case if part == "gradient" else replace(case, grad_output=None)), part)
+        finding = judge(part, session.function(part)(case), expected, "every term is active")
+        return result_of(finding) if finding else PASS
+
+    rows, classes = dense.shape
+    clause = "SHAPE-5" if rows > classes else "SHAPE-4"
+    return Item(f"{clause}/{dense.dtype}/dense-{rows}x{classes}/{part}", clause, dense.dtype, part, run, kind="bulk")
+
+
+def call(dense: Dense) -> Case:
+    """Return the call."""
+    (rows, classes), kind = dense.shape, DTYPES[dense.dtype]
+    row, column = np.arange(rows)[:, None], np.arange(classes)
+    x = (LEAST + STEP * ((3 * row + 5 * column + column // 7) % HINGES) - 1.0).astype(kind)
+    y = np.arange(rows) * 7 % classes
+    x[row[:, 0], y] = 0.0
+    weight = np.resize(WEIGHTS, classes).astype(kind) if dense.weighted else None
+    g = np.resize(GRADS, rows if dense.reduction == "none" else ()).astype(kind)
+    return Case(x, y, dense.p, 1.0, weight, dense.reduction, g)
