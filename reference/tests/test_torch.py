@@ -242,15 +242,6 @@ def test_meta_and_fake_shapes(reduction: str) -> None:
         assert multi_margin_loss(*fake, reduction=reduction).shape == want
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_a_traced_function_has_operations_of_its_own() -> None:
-    """ATen's operator is wrong about an empty batch, and exporters do not know it."""
-    x, y = (tensor.detach() for tensor in grid(4, 8, torch.float32))
-    traced = torch.jit.trace(multi_margin_loss, (x, y))
-    assert "multi_margin_loss" not in str(traced.inlined_graph)
-    assert_exactly(traced(x + 1, y), multi_margin_loss(x + 1, y))
-
-
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_autocast_widens_halves(dtype: Any) -> None:
     x, y = grid(4, 8, dtype)

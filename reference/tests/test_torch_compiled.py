@@ -1,4 +1,4 @@
-"""The drop-in in graphs of torch.compile, where PyTorch itself leaves the tangents of forward mode out in silence."""
+"""The drop-in in graphs: of torch.compile, where PyTorch itself leaves tangents out in silence, and of torch.jit."""
 
 from __future__ import annotations
 
@@ -31,3 +31,11 @@ def test_forward_mode_is_refused(asks: bool) -> None:
 def test_forward_mode_is_refused_by_the_operator_itself() -> None:
     with forward_ad.dual_level(), pytest.raises(NotImplementedError, match="outside of dual_level"):
         torch.ops.multimargin.loss(forward_ad.make_dual(X, torch.ones_like(X)), Y, None, 1, 1.0, "mean")
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_traced_function_has_operations_of_its_own() -> None:
+    """ATen's operator is wrong about an empty batch, and exporters do not know it."""
+    traced = torch.jit.trace(multi_margin_loss, (X, Y))
+    assert "multi_margin_loss" not in str(traced.inlined_graph)
+    assert torch.equal(traced(X + 1, Y), multi_margin_loss(X + 1, Y))

@@ -14,7 +14,7 @@ from multimargin_conformance.checks.corners import STEPS
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
-from multimargin_conformance.session import PASS, Result, Session, result_of
+from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.grid_enclosure import grid_values
@@ -54,8 +54,7 @@ def _item(dense: Dense, part: str) -> Item:
         session.needs("raw")  # or the protocol's lines would be too long
         case = call(dense)
         expected = part_of(grid_values(case if part == "gradient" else replace(case, grad_output=None)), part)
-        finding = judge(part, session.function(part)(case), expected, "every term is active")
-        return result_of(finding) if finding else PASS
+        return result_of(judge(part, session.function(part)(case), expected, "every term is active"))
 
     rows, classes = dense.shape
     clause = "SHAPE-5" if rows > classes else "SHAPE-4"
