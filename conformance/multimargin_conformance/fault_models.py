@@ -63,8 +63,9 @@ MODELS = {
     ),
     "WEIGHT-1": Model(
         "the weight of class i, of the row, of the first row, of the predicted class, of a wrapped index; ignored "
-        "for some p, reduction or rank",
-        "weights that differ for every class, targets that differ from row numbers, each crossed with every option",
+        "for some p, reduction or rank; a NaN or an infinite one that a sum leaves out or makes finite",
+        "weights that differ for every class, targets that differ from row numbers, each crossed with every option; "
+        "NaN and infinities at a class that is used",
     ),
     "WEIGHT-2": Model(
         "the weight inside the hinge or the power (old PyTorch documentation, PaddlePaddle), on the margin; "
@@ -184,7 +185,7 @@ MODELS = {
         "every reduction, N other than C",
     ),
     "GRADIENT-7": Model(
-        "the weight missing, squared, absolute, of another class in the gradient alone",
+        "the weight missing, squared, absolute, made finite, of another class in the gradient alone",
         "weights as for WEIGHT-1",
     ),
     "GRADIENT-8": Model(

@@ -151,6 +151,16 @@ def read_only_empty_sum() -> Answer:
     return answer
 
 
+def usual_weights(*, backward: bool) -> Answer:
+    """Take a weight of NaN for 0, as nansum does, and an infinite one for the largest number."""
+
+    def answer(r: Request) -> Any:
+        mended = r.backward is backward and isinstance(r.weight, np.ndarray) and r.reduction != "none"
+        return MODEL.answer(replace(r, weight=np.nan_to_num(r.weight)) if mended else r)
+
+    return answer
+
+
 def masked_where(is_lost: Callable[[Array, Array], Array], *, backward: bool) -> Answer:
     """Lose the terms at some places of rows of more than 16 classes, (N, C)."""
 
@@ -288,6 +298,8 @@ SURVIVORS: dict[str, tuple[str, Callable[[], Answer]]] = {
     "loss, inside 32 x 512": ("SHAPE-4", lambda: last_of_an_inner_tile(32, 512, p=2, backward=False)),
     "gradient, inside 32 x 1024": ("SHAPE-4", lambda: last_of_an_inner_tile(32, 1024, p=2, backward=True)),
     "loss, inside 512 x 64": ("SHAPE-5", lambda: last_of_an_inner_tile(512, 64, p=1, backward=False)),
+    "loss, usual weights": ("WEIGHT-1", lambda: usual_weights(backward=False)),
+    "gradient, usual weights": ("GRADIENT-7", lambda: usual_weights(backward=True)),
     "packed as it lies": ("PURITY-5", packed_as_it_lies),
     "packed once": ("PURITY-3", packed_once),
 }

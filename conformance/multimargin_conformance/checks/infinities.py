@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from multimargin_conformance.checks.changes import FAR, NAN, Expected, plain, replaced, rows_of, stands_for, with_input
 from multimargin_reference.case import Case
+from multimargin_reference.expectation import Enclosures
 
 
 def masked(case: Case, part: str) -> Expected | None:
@@ -109,15 +110,55 @@ def grad_output(value: float, *, by_row: bool) -> Callable[[Case, str], Expected
         slopes = np.sign(g.reshape(-1)[-1]) * expected.values.nearest.reshape(x.shape)
         g.reshape(-1)[-1:] = value
         reached = np.arange(len(x))[:, None] >= (len(x) - 1 if by_row else 0)
-        active, own = reached & (slopes != 0), np.arange(x.shape[1]) == y[:, None]
-        lo, hi = (  # nothing but NaN is legal between inf and -inf
-            np.where(active, end if np.isnan(value) else np.copysign(value, slopes), ends.reshape(x.shape)).reshape(-1)
-            for end, ends in ((np.inf, expected.values.lo), (-np.inf, expected.values.hi))
-        )
-        also = dict.fromkeys(np.flatnonzero(reached & (~active | own | np.isnan(value))).tolist(), NAN)
-        return Expected(replace(case, grad_output=g), replace(expected.values, lo=lo, hi=hi, also=also))
+        own = np.arange(x.shape[1]) == y[:, None]
+        return Expected(replace(case, grad_output=g), _multiplied(expected.values, value, reached, slopes, own))
 
     return change
+
+
+def used_weight(value: float) -> Callable[[Case, str], Expected | None]:
+    """Put NaN or an infinity at the weight of the last active row's target, and so of every row with that target.
+
+    The loss of an active row has the value's sign or is NaN, that of another is 0 or NaN; so is a sum with any of them.
+    """
+
+    def change(case: Case, part: str) -> Expected | None:
+        if case.weight is None:
+            return None
+        x, y = rows_of(case)
+        own = np.arange(x.shape[1]) == y[:, None]
+        active = ((x > x[own][:, None] - case.margin) & ~own).any(axis=1)
+        used, weight = y[np.flatnonzero(active)[-1] if active.any() else -1], case.weight.copy()
+        weight[used] = 1
+        expected = plain(replace(case, weight=weight), part)
+        if expected is None:
+            return None
+        weight[used] = value
+        reached, slopes, sums = y == used, active.astype(np.float64), y == used
+        if part == "gradient":
+            reached, slopes, sums = reached[:, None], expected.values.nearest.reshape(x.shape), own
+        elif case.reduction != "none":
+            reached, slopes, sums = (a.any(keepdims=True) for a in (reached, reached & active, reached))
+        return Expected(replace(case, weight=weight), _multiplied(expected.values, value, reached, slopes, sums))
+
+    return change
+
+
+def _multiplied(
+    values: Enclosures, value: float, reached: NDArray[np.bool_], slopes: NDArray[np.float64], sums: NDArray[np.bool_]
+) -> Enclosures:
+    """Return what is legal once what is `reached` is multiplied by NaN or an infinity. slopes: its sign, or 0.
+
+    What is 0 stays 0 or is NaN; so may be what is added up of zeros too (`sums`).
+    """
+    active = reached & (slopes != 0)
+    infinite = np.copysign(np.inf, np.sign(value) * slopes)
+    lo, hi = (  # nothing but NaN is legal between inf and -inf
+        np.where(active, nothing if np.isnan(value) else infinite, end.reshape(active.shape)).reshape(-1)
+        for nothing, end in ((np.inf, values.lo), (-np.inf, values.hi))
+    )
+    also = dict.fromkeys(np.flatnonzero(reached & (~active | sums | np.isnan(value))).tolist(), NAN)
+    return replace(values, lo=lo, hi=hi, also=also)
 
 
 def single(value: float) -> Callable[[Case, str], Expected | None]:
