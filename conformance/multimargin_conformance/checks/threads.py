@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
@@ -55,19 +56,20 @@ STEPPING = (BY_STEPS, REJECTED, BOTH_PARTS, *(f"{BY_STEPS}-{how}" for how in HOW
 VALID = (0b111111, 0b101010, 0b110100, 0b011011)  # which calls of each thread are valid, so that no two keep in step
 OF_SIZES = "threads-of-sizes"
 WARMED = (*STEPPING, OF_SIZES)
+Legal = Callable[[str], Enclosures]
 Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call to be made again and again, and what is legal for it: enclosures, or a clause that rejects it.
+    """A call to be made again and again, and what is legal for it: enclosures of a part, or a clause that rejects it.
 
     part: "" where it is the one that the check is about.
     """
 
     case: Case
-    expected: Enclosures | str
+    legal: Legal | str
     name: str
     part: str = ""
 
@@ -76,20 +78,20 @@ def items(scope: Scope) -> Iterator[Item]:
     """Yield the items of each dtype and part."""
     for dtype in scope.dtypes:
         for part in ("loss", "gradient") if scope.gradient else ("loss",):
-            mixed = [Call(v.case, expected_part(v, part), f"vector {v.id}") for v in chosen(scope, dtype)]
-            alike, single = (_of_shape(shape, dtype, scope, part) for shape in (ALIKE, SINGLE))
+            mixed = [Call(v.case, partial(expected_part, v), f"vector {v.id}") for v in chosen(scope, dtype)]
+            alike, single = (_of_shape(shape, dtype, scope) for shape in (ALIKE, SINGLE))
             kinds: tuple[tuple[str, list[Call], Memory], ...] = (
                 ("threads", mixed, _own),
                 ("threads-one-shape", alike, _own),
                 (BY_STEPS, _stepped(part, dtype, scope, alike, mixed), _own),
                 ("threads-no-batch", single, _own),
                 (REJECTED, _beside_rejections(part, dtype, scope), _own),
-                ("threads-large", _large(part, dtype, scope), _own),
-                ("threads-long", _large(part, dtype, scope, LONG[part]), _own),
-                (OF_SIZES, _of_sizes(part, dtype, scope), _own),
-                ("threads-one-memory", _alike(part, dtype, scope), _one_memory),
-                ("threads-strided", _of_shape(MANY_ROWS, dtype, scope, part)[:FEW], _with_gaps),
-                ("threads-strided-large", _large(part, dtype, scope), _with_gaps),
+                ("threads-large", _large(dtype, scope), _own),
+                ("threads-long", _large(dtype, scope, LONG[part]), _own),
+                (OF_SIZES, _of_sizes(dtype, scope), _own),
+                ("threads-one-memory", _alike(dtype, scope), _one_memory),
+                ("threads-strided", _of_shape(MANY_ROWS, dtype, scope)[:FEW], _with_gaps),
+                ("threads-strided-large", _large(dtype, scope), _with_gaps),
                 (f"{BY_STEPS}-sizes", _sizes_by_steps(part, dtype, scope), _own),
                 (f"{BY_STEPS}-means", _averaged(part, dtype, scope), _own),
                 (f"{BY_STEPS}-no-batch", _apart(single) if _is_first(part, dtype, scope) else [], _own),
@@ -104,15 +106,15 @@ def items(scope: Scope) -> Iterator[Item]:
             yield from (_item(dtype, part, name, calls, memory) for name, calls, memory in kinds if calls)
 
 
-def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope, part: str) -> list[Call]:
+def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope) -> list[Call]:
     return [
-        Call(case, expected_part(plan_values(plan), part), plan.name)
+        Call(case, _later(plan_values, plan), plan.name)
         for plan in plans(dtype)
         if plan.shape == shape and not scope.capabilities.leaves_out(case := planned_call(plan))
     ]
 
 
-def _alike(part: str, dtype: str, scope: Scope) -> list[Call]:
+def _alike(dtype: str, scope: Scope) -> list[Call]:
     """Return the same call for each thread: what a call writes into its arguments for a while, others read."""
     if dtype not in corners.STEPS:
         return []
@@ -120,7 +122,7 @@ def _alike(part: str, dtype: str, scope: Scope) -> list[Call]:
     case = corners.call(corner)
     if scope.capabilities.leaves_out(case):
         return []
-    return [Call(case, corners.expectation(corner, part), "with the same arrays")] * THREADS
+    return [Call(case, cache(partial(corners.expectation, corner)), "with the same arrays")] * THREADS
 
 
 @cache
@@ -138,8 +140,8 @@ def _stepped(part: str, dtype: str, scope: Scope, alike: list[Call], mixed: list
     """Return calls that all threads make at once: with the same options, with others, large ones, of other shapes."""
     if not _is_first(part, dtype, scope):
         return []
-    same = _at_each_step(_stepped_cases(dtype), part, scope)
-    made = zip_longest(same or alike[:THREADS], _apart(alike), _large(part, dtype, scope), _apart(mixed))
+    same = _at_each_step(_stepped_cases(dtype), scope)
+    made = zip_longest(same or alike[:THREADS], _apart(alike), _large(dtype, scope), _apart(mixed))
     return [call for calls in made for call in calls if call is not None]
 
 
@@ -149,12 +151,12 @@ def _averaged(part: str, dtype: str, scope: Scope) -> list[Call]:
         return []
     one = np.ones((), DTYPES[dtype])
     cases = [replace(case, reduction="mean", grad_output=one) for case in _stepped_cases(dtype)]
-    return _at_each_step(cases, part, scope)
+    return _at_each_step(cases, scope)
 
 
-def _at_each_step(cases: Sequence[Case], part: str, scope: Scope) -> list[Call]:
+def _at_each_step(cases: Sequence[Case], scope: Scope) -> list[Call]:
     declared = [case for case in cases if not scope.capabilities.leaves_out(case)]
-    return [Call(case, expected_part(legal_values(case), part), "at each step") for case in declared]
+    return [Call(case, _later(legal_values, case), "at each step") for case in declared]
 
 
 def _weighted(part: str, dtype: str, scope: Scope) -> list[Call]:
@@ -167,7 +169,7 @@ def _weighted(part: str, dtype: str, scope: Scope) -> list[Call]:
         grads = np.resize(GRADS[k], len(case.input)).astype(case.input.dtype)
         weighted = replace(case, weight=weight, grad_output=grads)
         if not scope.capabilities.leaves_out(weighted):
-            found.append(Call(weighted, expected_part(grid_values(weighted), part), "with weights"))
+            found.append(Call(weighted, _later(grid_values, weighted), "with weights"))
     return found
 
 
@@ -186,8 +188,8 @@ def _both_parts(part: str, dtype: str, scope: Scope) -> list[Call]:
     found = []
     for k, case in enumerate(_stepped_cases(dtype)[:PAIR]):
         if not scope.capabilities.leaves_out(case):
-            values = legal_values(case)
-            both = [Call(case, expected_part(values, name), "beside the other part", name) for name in ("loss", part)]
+            legal = _later(legal_values, case)
+            both = [Call(case, legal, "beside the other part", name) for name in ("loss", part)]
             found += both[:: -1 if k % 2 else 1]
     return found
 
@@ -222,19 +224,19 @@ def _beside_rejections(part: str, dtype: str, scope: Scope) -> list[Call]:
     for k, case in enumerate(cases):
         target = case.target.copy()
         target[k] = SMALL
-        valid = Call(case, expected_part(legal_values(case), part), "beside calls that are rejected")
+        valid = Call(case, _later(legal_values, case), "beside calls that are rejected")
         invalid = Call(replace(case, target=target), "REJECT-4", "a target out of range")
         found += [valid if VALID[k] >> place & 1 else invalid for place in range(max(VALID).bit_length())]
     return found
 
 
 def _sizes_by_steps(part: str, dtype: str, scope: Scope) -> list[Call]:
-    return _of_sizes(part, dtype, scope, (*SEVERAL[:2], MOST[part])) if _is_first(part, dtype, scope) else []
+    return _of_sizes(dtype, scope, (*SEVERAL[:2], MOST[part])) if _is_first(part, dtype, scope) else []
 
 
-def _of_sizes(part: str, dtype: str, scope: Scope, shapes: Sequence[tuple[int, int]] = SEVERAL) -> list[Call]:
+def _of_sizes(dtype: str, scope: Scope, shapes: Sequence[tuple[int, int]] = SEVERAL) -> list[Call]:
     """Return calls of several shapes, so that all threads begin with the first shape and go on to the next."""
-    found = (_large(part, dtype, scope, shape) for shape in shapes)
+    found = (_large(dtype, scope, shape) for shape in shapes)
     alike = [(calls * THREADS)[:THREADS] for calls in found]  # the same call again where few options are declared
     return [call for calls in zip(*alike, strict=True) for call in calls]
 
@@ -255,14 +257,19 @@ def _large_cases(dtype: str, shape: tuple[int, int]) -> tuple[Case, ...]:
 
 
 @cache
-def _large_values(dtype: str, shape: tuple[int, int]) -> tuple[Values, ...]:
-    return tuple(grid_values(case) for case in _large_cases(dtype, shape))
+def _large_value(dtype: str, shape: tuple[int, int], k: int) -> Values:
+    return grid_values(_large_cases(dtype, shape)[k])
 
 
-def _large(part: str, dtype: str, scope: Scope, shape: tuple[int, int] = LARGE) -> list[Call]:
-    pairs = zip(_large_cases(dtype, shape), _large_values(dtype, shape), strict=True)
-    declared = [(case, values) for case, values in pairs if not scope.capabilities.leaves_out(case)]
-    return [Call(case, expected_part(values, part), f"call {k}") for k, (case, values) in enumerate(declared)]
+def _large(dtype: str, scope: Scope, shape: tuple[int, int] = LARGE) -> list[Call]:
+    cases = enumerate(_large_cases(dtype, shape))
+    declared = [(k, case) for k, case in cases if not scope.capabilities.leaves_out(case)]
+    return [Call(case, _later(_large_value, dtype, shape, k), f"call {k}") for k, case in declared]
+
+
+def _later(values: Callable[..., Values], *arguments: Any) -> Legal:
+    """Return what says what is legal for a part, and computes it once: to plan takes no time for what is not run."""
+    return cache(lambda part: expected_part(values(*arguments), part))
 
 
 def _own(cases: list[Case], _: str) -> list[Arrays]:
@@ -315,9 +322,9 @@ def _first_finding(calls: list[Call], seen: list[list[Observation]], part: str) 
     for call, observations in zip(calls, seen, strict=True):
         why = f"several threads call at once; {call.name}"
         for observation in observations:
-            if not isinstance(call.expected, str):
-                finding = judge(call.part or part, observation, call.expected, why)
-            elif finding := judge_rejection(observation, call.expected):
+            if not isinstance(call.legal, str):
+                finding = judge(call.part or part, observation, call.legal(call.part or part), why)
+            elif finding := judge_rejection(observation, call.legal):
                 finding = replace(finding, message=f"{why}: {finding.message}", clause="")
             if finding:
                 return finding
