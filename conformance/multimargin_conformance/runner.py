@@ -94,7 +94,7 @@ def check(
     guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator, generated=generated)
     with Interrupts() as interrupts:
         with started(backend, device, isolate, limits, _prepared(guess, select, clause, part)) as (declared, caller):
-            if not (select or clause):
+            if not (select or clause or fail_fast):  # most often the first failure comes before what needs it
                 imported()
             under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
             entries = in_force(entries, under_test.device, under_test.version)

@@ -118,6 +118,7 @@ def chosen_larger(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
     return tuple(c for c in larger()[dtypes.index(dtype) % 2 :: 2] if c.shape in ORDINARY)
 
 
+@cache
 def turned(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
     """Return all contexts, with the other power in every other dtype: shape, reduction, weights and power in full."""
     turn = dtypes.index(dtype) % 2

@@ -206,7 +206,7 @@ def _ties(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
         x = np.full((2, classes), -16.0)
         x[:, [1, classes // 4, -3]] = [[1.0], [0.5]]
         x[:, [0, 256, 257, classes // 2, -2, -1]] = -0.5
-        y, weight = [2, classes // 2 + 1], np.resize([1.0, 2.0], classes)
+        y, weight = [2, classes // 2 + 1], 1.0 + np.arange(classes) % 2
         x[[0, 1], y] = 0.0
         found.append(_case(fmt, x, y, p, reduction, weight if weighted else None, 0.5))
     return found
@@ -220,7 +220,7 @@ def _all_active(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Cas
     if fmt.precision <= 11:
         return []
     few, many = (
-        _case(fmt, np.zeros((1, n)), [y], p, reduction, np.resize([2.0, 1.0], n) if weighted else None, 0.5)
+        _case(fmt, np.zeros((1, n)), [y], p, reduction, 2.0 - np.arange(n) % 2 if weighted else None, 0.5)
         for n, y in ((COUNTED, 1), (MOST_COUNTED, MOST_COUNTED * 3 // 4))
     )
     if (p + REDUCTIONS.index(reduction) + weighted + (fmt.name == "float64")) % 2:
