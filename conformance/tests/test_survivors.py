@@ -251,6 +251,35 @@ def packed_once() -> Answer:
     return answer
 
 
+def margin_of_the_first_dtype() -> Answer:
+    """Keep each margin as the first gradient that has it rounds it."""
+    known: dict[float, Any] = {}
+
+    def answer(r: Request) -> Any:
+        if r.backward and r.p == 1 and isinstance(r.margin, float) and np.isfinite(r.margin):
+            r = replace(r, margin=float(known.setdefault(r.margin, np.asarray(r.input).dtype.type(r.margin))))
+        return MODEL.answer(r)
+
+    return answer
+
+
+def classes_in_the_targets_dtype(r: Request) -> Any:
+    """Take every class for the target that its number is in the targets' dtype."""
+    x, y = np.array(r.input), np.asarray(r.target)
+    if r.backward or y.dtype not in ("int8", "uint8", "int16", "uint16") or x.ndim != 2 or y.shape != (len(x),):
+        return MODEL.answer(r)
+    x[np.arange(x.shape[1]).astype(y.dtype) == y[:, None]] = -np.inf
+    x[np.arange(len(x)), y] = np.asarray(r.input)[np.arange(len(x)), y]
+    return MODEL.answer(replace(r, input=x, target=y.astype(np.int64)))
+
+
+def mean_of_nothing_by_dtype(r: Request) -> Any:
+    """Answer NaN to the mean of nothing in float64 alone."""
+    value = MODEL.answer(r)
+    is_it = empty(r) and r.reduction == "mean" and not r.backward and value.dtype == np.float64
+    return np.full_like(value, np.nan) if is_it else value
+
+
 def empty(r: Request) -> bool:
     return np.ndim(r.input) == 2 and not np.size(r.target)
 
@@ -298,6 +327,9 @@ SURVIVORS: dict[str, tuple[str, Callable[[], Answer]]] = {
     "loss, inside 32 x 512": ("SHAPE-4", lambda: last_of_an_inner_tile(32, 512, p=2, backward=False)),
     "gradient, inside 32 x 1024": ("SHAPE-4", lambda: last_of_an_inner_tile(32, 1024, p=2, backward=True)),
     "loss, inside 512 x 64": ("SHAPE-5", lambda: last_of_an_inner_tile(512, 64, p=1, backward=False)),
+    "margin of the first dtype": ("PURITY-3", margin_of_the_first_dtype),
+    "classes in the targets' dtype": ("DTYPE-4", lambda: classes_in_the_targets_dtype),
+    "mean of nothing by dtype": ("SHAPE-8", lambda: mean_of_nothing_by_dtype),
     "loss, usual weights": ("WEIGHT-1", lambda: usual_weights(backward=False)),
     "gradient, usual weights": ("GRADIENT-7", lambda: usual_weights(backward=True)),
     "packed as it lies": ("PURITY-5", packed_as_it_lies),

@@ -116,6 +116,15 @@ def _dtypes(dtype: Any) -> Pair:
     return _small(dtype), _small(other)
 
 
+def _close_margin(dtype: Any) -> Pair:
+    """The same margin in float64 after a dtype that does not hold it: a class is active by less than they differ."""
+    before = np.float32 if np.dtype(dtype) == np.float64 else dtype
+    margin = 1.0 + 3 * 2.0 ** -(33 + np.dtype(dtype).itemsize)  # of this pair alone
+    case = _with(_small(np.float64, margin=margin), "input", (0, 3), 0.25 - margin + 2.0**-44)
+    assert case.grad_output is not None
+    return replace(case, input=case.input.astype(before), grad_output=case.grad_output.astype(before)), case
+
+
 def _last_digits(dtype: Any) -> Pair:
     """A logit that differs in a digit that a narrower dtype does not have."""
     step = {"float64": 2.0**-40, "float32": 2.0**-16}.get(np.dtype(dtype).name, 0.25)
@@ -138,6 +147,7 @@ PAIRS: dict[str, Callable[[Any], Pair]] = {
     "a target in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "target", MIDDLE, 1)),
     "a grad_output in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "grad_output", MIDDLE, -2.0)),
     "the dtype": _dtypes,
+    "the dtype at a close margin": _close_margin,
     "the last digits": _last_digits,
     "the batch of one": _batch_of_one,
 }

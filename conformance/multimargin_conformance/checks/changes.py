@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from multimargin_conformance.checks.single import exact_part, part_of
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures, expected_values
+from multimargin_reference.formats import DTYPES
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.families.covering import without_kinks
 
@@ -73,6 +74,13 @@ def rows_of(case: Case) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 def with_input(case: Case, x: NDArray[np.float64]) -> Case:
     return replace(case, input=x.reshape(case.input.shape).astype(case.input.dtype))
+
+
+def in_dtype(case: Case, dtype: str) -> Case:
+    """Return a call with its arrays of numbers in another dtype."""
+    arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
+    given: dict[str, Any] = {name: None if a is None else a.astype(DTYPES[dtype]) for name, a in arrays.items()}
+    return replace(case, **given)
 
 
 def others(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -38,13 +38,7 @@ PLACES: tuple[layouts.Layout, ...] = (
     layouts.frozen(layouts.fortran),
 )
 # of other arguments than the input
-BESIDE: tuple[layouts.Layout, ...] = (
-    np.array,
-    layouts.every_other,
-    layouts.read_only,
-    layouts.reversed_,
-    layouts.unaligned,
-)
+BESIDE = (np.array, layouts.every_other, layouts.read_only, layouts.reversed_, layouts.unaligned)
 PLACED = 3  # of so many batches one is placed elsewhere
 
 
@@ -233,19 +227,22 @@ def _unless_rejected(session: Session, expected: Expected, made: Made) -> Findin
 
 
 def _repeated() -> Test:
-    """Return a test that the mean of nothing is 0 or NaN, the same of the two on every call."""
+    """Return a test that the mean of nothing is 0 or NaN, the same of the two on every call, in every dtype."""
     answers: set[bool] = set()
 
     def test(session: Session, expected: Expected, made: Made) -> Finding | None:
+        cases = [changes.in_dtype(expected.case, dtype) for dtype in made.dtypes if dtype != made.dtype and not answers]
+        elsewhere = [session.function(made.part)(case) for case in cases]  # judged in their dtype's own check
         seen = []
         for number in range(REPEATS):
             if number == REPEATS - 2:  # whose mean is infinite: what is left of the last call is not a number
                 session.function(made.part)(_infinite_row(expected.case))
             seen.append(session.function(made.part)(expected.case))
         findings = (judge(made.part, observation, expected.values, made.name) for observation in seen)
-        if finding := next((finding for finding in findings if finding), None):
+        if finding := next(filter(None, findings), None):
             return finding
-        answers.update(bool(np.isnan(o.outcome.value).any()) for o in seen if isinstance(o.outcome, Returned))
+        returned = (o.outcome.value for o in (*seen, *elsewhere) if _has_numbers(o.outcome))
+        answers.update(bool(np.isnan(value).any()) for value in returned)
         if len(answers) > 1:
             return Finding("loss is 0 in one call and NaN in another, but should be the same")
         return None

@@ -17,7 +17,7 @@ import numpy as np
 
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import REDUCTIONS
-from multimargin_conformance.checks.changes import rows_of, with_input
+from multimargin_conformance.checks.changes import in_dtype, rows_of, with_input
 from multimargin_conformance.checks.contexts import contexts, larger, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import every_other
@@ -40,6 +40,11 @@ NARROW = (  # of targets; N, C, and the first row's target
     ("uint16", (2, 40_000), 39_998),
     ("int32", (2, 2**17), 2**17 - 2),
     ("int32", (2, 2**17), 2**16 + 9),  # their lower 16 bits are targets too
+    ("int8", (3, 300), 7),  # more classes than the dtype counts: one has the target's lower bits, and is active
+    ("uint8", (3, 300), 7),
+    ("uint8", (320, 300), 7),
+    ("int16", (2, 2**16 + 9), 7),
+    ("uint16", (2, 2**16 + 9), 7),
 )
 OTHER = {"float32": np.float64, "float64": np.float32}
 STRIDED = "-strided"
@@ -112,9 +117,7 @@ def _around(case: Case, part: str, dtype: str) -> Enclosures:
 @cache
 def _in_dtype(case: Case, dtype: str) -> Values:
     """Return what is legal for the call in a dtype: of both parts, which are found together."""
-    arrays = {name: getattr(case, name) for name in ("input", "weight", "grad_output")}
-    usual: dict[str, Any] = {name: None if a is None else a.astype(DTYPES[dtype]) for name, a in arrays.items()}
-    return legal_values(replace(case, **usual, margin=float(case.margin), p=int(case.p)))
+    return legal_values(replace(in_dtype(case, dtype), margin=float(case.margin), p=int(case.p)))
 
 
 def _halves(case: Case) -> tuple[str, ...]:
@@ -224,6 +227,9 @@ def _narrow_targets(dtype: str) -> tuple[Case, ...]:
         x = np.where(np.arange(classes) < 4, 0.5 * (np.arange(rows * classes).reshape(rows, -1) % 7), -8.0)
         y = (first - np.arange(rows) * 3) % classes
         x[y >= 4, y[y >= 4]] = 0.0  # few terms are active, whatever the target
+        wrapped = y + 2 ** (8 * np.dtype(narrow).itemsize)
+        alike = wrapped < classes
+        x[alike, wrapped[alike]] = 0.5 * (1 + np.flatnonzero(alike) % 3)
         y = y.astype(narrow)
         found.append(Case(x.astype(kind), y, 1 + k % 2, 0.75, None, "none", np.ones(rows, kind)))  # no ties
     return tuple(found)
