@@ -99,6 +99,13 @@ def _last_bit(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]
         above, below = own * (1 + STEP * float(fmt.u)), own * (1 - STEP * float(fmt.u))
         x = [[own, above, below, above], [below, own, below, below]]
         found.append(_case(fmt, x, [0, 1], p, reduction, [2.0, 0.5, 1.0, 1.0] if weighted else None, 0.0))
+    for k, margin in enumerate((1.0, 0.5, 3.0)):  # beside which all that is active is lost
+        beside = float(np.nextafter(np.asarray(-margin, DTYPES[fmt.name]), np.asarray(0, DTYPES[fmt.name])))
+        x = [[0.0, beside, -2 * margin]] * 2
+        case = _case(fmt, x, [0, 0], p, reduction, [2.0, 0.5, 1.0] if weighted else None, margin)
+        one = np.ones((), case.input.dtype)
+        single = replace(case, input=case.input[0], target=case.target[0], grad_output=one)
+        found.append(single if (k + p + weighted) % 2 else case)
     return found
 
 

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from multimargin_conformance.calling import ARGUMENTS
+from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import REDUCTIONS
 from multimargin_conformance.checks.contexts import contexts, valid
 from multimargin_conformance.checks.item import Item, Scope
@@ -22,8 +22,9 @@ from multimargin_reference.formats import DTYPES
 from multimargin_vectors.draft import uniform
 
 HELD = 320  # results of all calls in turn, of a part and dtype: a ring, a pool or a slab of 300 shows
-AGAIN = 320  # and as many of one call: what is compiled anew for a call that is made often shows, if the call rounds
+AGAIN = 320  # and as many of each of two: what is compiled anew for a call that is made often shows, if the call rounds
 FEW = 300  # logits of that call
+ADDED = (46, 19)  # rows and classes of another one
 SHAPES = ((130, 61), (300,))  # more than a block of rows, of classes, and no batch
 BLOCKS = ((300, 60), (1, 5000))  # several blocks of rows, of classes: sums that threads share
 MORE_BLOCKS = ((20_000, 3), (2, 40_000))  # of the largest usual blocks too
@@ -46,7 +47,9 @@ def items(scope: Scope) -> Iterator[Item]:
             varied = [case for case in _varied(dtype) if not scope.capabilities.leaves_out(case)]
             if small:
                 again = next((case for case in varied if case.input.size <= FEW and case.weight is not None), small[-1])
-                yield _item("PURITY-4", dtype, part, "held-by-hundreds", [*small, again])
+                batch = _added_up(dtype)
+                rows = again if scope.capabilities.leaves_out(batch) else batch
+                yield _item("PURITY-4", dtype, part, "held-by-hundreds", [*small, again, rows])
             large = [case for case in _large(dtype) if not scope.capabilities.leaves_out(case)]
             if large:
                 yield _item("PURITY-4", dtype, part, "held-large", large)
@@ -65,14 +68,14 @@ def _item(clause: str, dtype: str, part: str, name: str, cases: list[Case]) -> I
 
 def _held(session: Session, part: str, cases: list[Case]) -> Finding | None:
     session.needs("held")
-    calls = [cases[k % len(cases)] for k in range(HELD)] + AGAIN * cases[-1:]
-    again = {name: np.array(getattr(cases[-1], name)) for name in ARGUMENTS[part]}  # the alignment may choose an order
-    given = {name: array for name, array in again.items() if array.dtype.kind != "O"}
+    *_, single, batch = cases
+    calls = [cases[k % len(cases)] for k in range(HELD)] + AGAIN * [single] + AGAIN * [batch]
+    again = {case.id: _copies(case, part) for case in (single, batch)}  # the alignment may choose an order
     kept: list[tuple[Observation, bytes]] = []
     first: dict[str, Observation] = {}
     is_repeatable = "run-to-run-variation" not in session.subject.capabilities.permissions
     for k, case in enumerate(calls):
-        seen = session.kept(part, case, **(given if case is cases[-1] else {}))
+        seen = session.kept(part, case, **again.get(case.id, {}))
         kept.append((seen, bits(seen)))
         if is_repeatable and not _alike(first.setdefault(case.id, seen), seen):
             message = f"{part} of call {k + 1} of {len(calls)} differs from that of an equal call before it"
@@ -82,6 +85,11 @@ def _held(session: Session, part: str, cases: list[Case]) -> Finding | None:
             message = f"{part} of call {k + 1} of {len(calls)} changed in a later call, but should be left as it is"
             return Finding(message, {"part": part}, case=calls[k])
     return None
+
+
+def _copies(case: Case, part: str) -> Arrays:
+    arrays = {name: getattr(case, name) for name in ARGUMENTS[part]}
+    return {name: np.array(array) for name, array in arrays.items() if array is not None}
 
 
 def _alike(first: Observation, seen: Observation) -> bool:
@@ -130,6 +138,20 @@ def _repeated(session: Session, part: str, cases: list[Case]) -> Finding | None:
 def bits(seen: Observation) -> bytes:
     """Return a result's bits, none where there is no result."""
     return seen.outcome.value.tobytes() if isinstance(seen.outcome, Returned) else b""
+
+
+@cache
+def _added_up(dtype: str) -> Case:
+    """Return a call of many digits of a shape that no other check has: how many calls it had counts.
+
+    Each row's sum is seen in one dtype, that of all rows in others.
+    """
+    kind, (rows, classes) = DTYPES[dtype], ADDED
+    x, y = uniform(390, ADDED).astype(kind), np.arange(rows) * 5 % classes
+    weight = uniform(391, (classes,), 0.5, 2.0).astype(kind)
+    reduction = "none" if dtype == "float32" else "sum"
+    grads = uniform(392, (rows,) if reduction == "none" else (), 0.5, 2.0).astype(kind)
+    return Case(x, y, 2, 1.0, weight, reduction, grads)
 
 
 @cache
