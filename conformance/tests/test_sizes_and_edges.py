@@ -103,7 +103,9 @@ def test_every_edge_has_calls_with_a_legal_result(name: str, dtype: str) -> None
 def test_a_square_that_is_subnormal_may_be_flushed_where_that_is_declared() -> None:
     """What a backend in float16 that flushes was wrongly accused of."""
     (case,) = [
-        c for c in edges.calls("last-bit", "float16") if (c.p, c.reduction, c.weight is None) == (2, "none", True)
+        c
+        for c in edges.calls("last-bit", "float16")
+        if (c.p, c.margin, c.reduction, c.weight is None) == (2, 0.0, "none", True)
     ]
     strict, flushed = (edges.expectation(case.id, "last-bit", "float16", flush).loss for flush in (False, True))
     zeros = np.zeros(strict.shape, np.float16)

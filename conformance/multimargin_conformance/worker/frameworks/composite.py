@@ -36,7 +36,9 @@ def checked(input: Any, target: Any, p: Any, margin: Any, weight: Any, reduction
 
 
 def batch(input: Any, target: Any) -> tuple[Any, Any]:
-    """Return input as (N, C) and target as (N,)."""
+    """Return input as (N, C) and target as (N,), of a dtype that counts all classes: they are compared in it."""
+    if isinstance(target, np.ndarray) and target.dtype.itemsize < 4:
+        target = target.astype(np.int32)
     return input.reshape((-1, input.shape[-1])) if input.ndim == 2 else input.reshape((1, -1)), target.reshape((-1,))
 
 
