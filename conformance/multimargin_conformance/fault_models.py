@@ -43,8 +43,8 @@ MODELS = {
     ),
     "VALUE-6": Model(
         "the margin ignored, truncated, clamped, squared, tied to a default, or its sign lost",
-        "positive, zero, negative, fractional and large margins with both powers; a larger margin never lowers "
-        "the loss",
+        "positive, zero, negative, fractional and large margins, the largest too, with both powers; a larger one never "
+        "lowers the loss",
     ),
     "VALUE-7": Model(
         "one class divides by C - 1 or gives the margin",
@@ -158,7 +158,8 @@ MODELS = {
     ),
     "DTYPE-4": Model(
         "accepted other types with a wrong result",
-        "int32, uint8, float p, weights of another dtype",
+        "int32, uint8, float p, weights of another dtype, two of these in one call; integer logits, beside invalid "
+        "arguments too",
     ),
     "GRADIENT-1": Model(
         "a gradient that is zero, negated, transposed, saturated, of another row or class, or made by differences",
@@ -225,8 +226,8 @@ MODELS = {
         "logits, losses and gradients below the smallest normal",
     ),
     "SPECIAL-6": Model(
-        "overflow before the result does: squares before scaling, sums in float16",
-        "results just below the largest finite",
+        "overflow before the result does: squares before scaling, sums in float16; an error in place of infinity",
+        "results just below the largest finite; rows whose sum is beyond it",
     ),
     "SPECIAL-7": Model(
         "NaN counted, replaced by a number, spread over the batch, rejected",
@@ -234,7 +235,7 @@ MODELS = {
     ),
     "SPECIAL-8": Model(
         "undefined forms that are answered by any number",
-        "inf - inf, 0 times inf, infinite margins",
+        "inf - inf, nothing but one infinity, 0 times inf, infinite margins",
     ),
     "REJECT-1": Model(
         "p truncated, compared with a tolerance, or taken as any power",
@@ -296,9 +297,9 @@ MODELS = {
         "caches with keys that miss something; options, targets or contexts of an earlier call; accumulation; "
         "scratch space or an error flag shared by threads, also of large calls alone, arguments changed for as long as "
         "a call runs; a failure after a rejected call, on the n-th call",
-        "pairs of calls that differ in one thing; drawn orders of calls on one object; several threads, with the same "
-        "arrays too, past the sizes of special paths, and beside calls that are rejected; valid calls right after each "
-        "kind of rejected one",
+        "pairs of calls that differ in one thing; arrays that are written anew, read-only views too; drawn orders of "
+        "calls on one object; several threads, with the same arrays too, past the sizes of special paths, and beside "
+        "calls that are rejected; valid calls right after each kind of rejected one",
     ),
     "PURITY-4": Model(
         "a returned buffer that is used again, or is an argument; one that is shared with the other function, another "

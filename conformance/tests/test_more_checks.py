@@ -90,7 +90,7 @@ def test_only_declared_calls_are_made(declared: Capabilities) -> None:
     assert not any(declared.leaves_out(case) for case in calls)
 
 
-INSIDE = {name for name in caches.PAIRS if name.endswith(("in the middle", "far inside"))}
+INSIDE = {name for name in caches.PAIRS if name.endswith(("in the middle", "far inside", "change places"))}
 PAIR_FAULTS = {
     "cache-by-hash": {"margins of one hash"},
     "cache-by-printed-arrays": {*INSIDE, "the last digits"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -263,14 +264,113 @@ def margin_of_the_first_dtype() -> Answer:
     return answer
 
 
-def classes_in_the_targets_dtype(r: Request) -> Any:
-    """Take every class for the target that its number is in the targets' dtype."""
-    x, y = np.array(r.input), np.asarray(r.target)
-    if r.backward or y.dtype not in ("int8", "uint8", "int16", "uint16") or x.ndim != 2 or y.shape != (len(x),):
+def classes_in_the_targets_dtype(*dtypes: str, by_columns: bool) -> Answer:
+    """Take every class for the target that its number is in the targets' dtype; or only where rows are more."""
+
+    def answer(r: Request) -> Any:
+        x, y = np.array(r.input), np.asarray(r.target)
+        if r.backward or y.dtype not in dtypes or x.ndim != 2 or y.shape != (len(x),):
+            return MODEL.answer(r)
+        if by_columns and len(x) <= x.shape[1]:
+            return MODEL.answer(r)
+        x[np.arange(x.shape[1]).astype(y.dtype) == y[:, None]] = -np.inf
+        x[np.arange(len(x)), y] = np.asarray(r.input)[np.arange(len(x)), y]
+        return MODEL.answer(replace(r, input=x, target=y.astype(np.int64)))
+
+    return answer
+
+
+def overflowing_rows(r: Request) -> Any:
+    """Raise an error, as math.fsum does, where the rows' sum is beyond float64."""
+    if not r.backward and r.reduction != "none" and np.ndim(r.input) == 2 and len(r.input) > 1:
+        rows = np.asarray(MODEL.answer(replace(r, reduction="none")), np.float64)
+        if np.isfinite(rows).all():
+            math.fsum(rows.tolist())
+    return MODEL.answer(r)
+
+
+def of_any_dtypes(r: Request) -> Any:
+    """Answer calls whose logits are integers, and weights or targets of another dtype, as what they mean."""
+    x, y, w = np.asarray(r.input), np.asarray(r.target), r.weight
+    x = x.astype(np.float64) if x.dtype.kind in "iu" else x
+    if w is not None:
+        w = np.asarray(w).astype(x.dtype)
+    return MODEL.answer(replace(r, input=x, weight=w, target=y.astype(np.int64) if y.dtype == np.int32 else y))
+
+
+def has_integers(r: Request) -> bool:
+    return np.asarray(r.input).dtype.kind in "iu"
+
+
+def any_weight_of_integers(r: Request) -> Any:
+    """Take no weight, whatever its length, beside logits that are integers."""
+    return of_any_dtypes(replace(r, weight=None) if has_integers(r) else r)
+
+
+def any_target_of_integers(r: Request) -> Any:
+    """Take targets that are out of range for those next to them, beside logits that are integers."""
+    if has_integers(r) and np.ndim(r.input):
+        r = replace(r, target=np.clip(r.target, 0, np.shape(r.input)[-1] - 1))
+    return of_any_dtypes(r)
+
+
+def any_p_of_integers(r: Request) -> Any:
+    """Take p for the whole number below it, beside logits that are integers."""
+    return of_any_dtypes(replace(r, p=int(r.p)) if has_integers(r) else r)
+
+
+def weight_of_another_dtype(r: Request) -> Any:
+    """Take no weight of another dtype than the logits', beside targets of 32 bits."""
+    other = r.weight is not None and np.asarray(r.weight).dtype != np.asarray(r.input).dtype
+    return of_any_dtypes(replace(r, weight=None) if other and np.asarray(r.target).dtype == np.int32 else r)
+
+
+def equal_logits(*, backward: bool) -> Answer:
+    """Take the hinge of equal logits for the margin, whatever they are."""
+
+    def answer(r: Request) -> Any:
+        x = np.asarray(r.input)
+        if r.backward is backward and x.size > 1 and np.isinf(x).all() and (x == x.flat[0]).all():
+            r = replace(r, input=np.zeros_like(x))
         return MODEL.answer(r)
-    x[np.arange(x.shape[1]).astype(y.dtype) == y[:, None]] = -np.inf
-    x[np.arange(len(x)), y] = np.asarray(r.input)[np.arange(len(x)), y]
-    return MODEL.answer(replace(r, input=x, target=y.astype(np.int64)))
+
+    return answer
+
+
+def largest_margin_refused(r: Request) -> Any:
+    """Take the dtype's largest number for an infinite margin."""
+    dtype = np.asarray(r.input).dtype
+    if dtype in (np.float32, np.float64) and np.isfinite(r.margin) and abs(r.margin) >= np.finfo(dtype).max:
+        raise ValueError(r.margin)
+    return MODEL.answer(r)
+
+
+def read_only_once() -> Answer:
+    """Keep what a logits' array holds that cannot be written to."""
+    known: dict[int, Any] = {}
+
+    def answer(r: Request) -> Any:
+        x = r.input
+        if isinstance(x, np.ndarray) and not x.flags.writeable and not r.backward:
+            held, copy = known.setdefault(id(x), (x, x.copy()))
+            r = replace(r, input=copy) if held is x else r
+        return MODEL.answer(r)
+
+    return answer
+
+
+def targets_of_one_sum() -> Answer:
+    """Keep targets for their number, ends, sum and exclusive or."""
+    known: dict[Any, Any] = {}
+
+    def answer(r: Request) -> Any:
+        y = r.target
+        if isinstance(y, np.ndarray) and y.ndim == 1 and y.size > 2 and y.dtype == np.int64:
+            key = len(y), np.shape(r.input), y[0], y[-1], y.sum(), np.bitwise_xor.reduce(y)
+            r = replace(r, target=known.setdefault(key, y.copy()))
+        return MODEL.answer(r)
+
+    return answer
 
 
 def margin_added_and_subtracted(r: Request) -> Any:
@@ -339,7 +439,23 @@ SURVIVORS: dict[str, tuple[str, Callable[[], Answer]]] = {
     "gradient, inside 32 x 1024": ("SHAPE-4", lambda: last_of_an_inner_tile(32, 1024, p=2, backward=True)),
     "loss, inside 512 x 64": ("SHAPE-5", lambda: last_of_an_inner_tile(512, 64, p=1, backward=False)),
     "margin of the first dtype": ("PURITY-3", margin_of_the_first_dtype),
-    "classes in the targets' dtype": ("DTYPE-4", lambda: classes_in_the_targets_dtype),
+    "classes in the targets' dtype": (
+        "DTYPE-4",
+        lambda: classes_in_the_targets_dtype("int8", "uint8", "int16", "uint16", by_columns=False),
+    ),
+    "columns in int8": ("DTYPE-4", lambda: classes_in_the_targets_dtype("int8", by_columns=True)),
+    "overflowing rows": ("SPECIAL-6", lambda: overflowing_rows),
+    "weights beside integers": ("DTYPE-4", lambda: any_weight_of_integers),
+    "length of weights beside integers": ("REJECT-9", lambda: any_weight_of_integers),
+    "negative target beside integers": ("REJECT-3", lambda: any_target_of_integers),
+    "target past integers": ("REJECT-4", lambda: any_target_of_integers),
+    "p = 1.5 beside integers": ("REJECT-1", lambda: any_p_of_integers),
+    "weight of another dtype, targets too": ("DTYPE-4", lambda: weight_of_another_dtype),
+    "loss of equal infinities": ("SPECIAL-8", lambda: equal_logits(backward=False)),
+    "gradient of equal infinities": ("SPECIAL-8", lambda: equal_logits(backward=True)),
+    "largest margin": ("VALUE-6", lambda: largest_margin_refused),
+    "read-only logits kept": ("PURITY-3", read_only_once),
+    "targets of one sum": ("PURITY-3", targets_of_one_sum),
     "margin added and subtracted": ("VALUE-1", lambda: margin_added_and_subtracted),
     "mean of nothing by dtype": ("SHAPE-8", lambda: mean_of_nothing_by_dtype),
     "loss, usual weights": ("WEIGHT-1", lambda: usual_weights(backward=False)),

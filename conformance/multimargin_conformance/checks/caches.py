@@ -103,6 +103,12 @@ def _tall(dtype: Any) -> Case:
     return Case(x, np.zeros(LONG, np.int64), reduction="none", grad_output=np.ones(LONG, dtype))
 
 
+def _swapped(dtype: Any) -> Pair:
+    """Two targets that change places, where their number, ends, sum and exclusive or stay what they are."""
+    first = _with(_tall(dtype), "target", MIDDLE, 1)
+    return first, replace(first, target=np.roll(first.target, 2))
+
+
 def _with(case: Case, name: str, place: int | tuple[int, int], value: float) -> Case:
     changed: NDArray[Any] = getattr(case, name).copy()
     changed[place] = value
@@ -145,6 +151,7 @@ PAIRS: dict[str, Callable[[Any], Pair]] = {
     ),
     "a weight in the middle": lambda dtype: (_wide(dtype), _with(_wide(dtype), "weight", MIDDLE, 2.0)),
     "a target in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "target", MIDDLE, 1)),
+    "two targets that change places": _swapped,
     "a grad_output in the middle": lambda dtype: (_tall(dtype), _with(_tall(dtype), "grad_output", MIDDLE, -2.0)),
     "the dtype": _dtypes,
     "the dtype at a close margin": _close_margin,

@@ -141,10 +141,12 @@ def _largest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
 
 
 def _overflowing_sum(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
-    """Two terms of nine tenths of the largest number: their sum is too large, their mean is not."""
-    x = np.full((1, 4), -1.0)
-    x[0, :3] = 0.0, *(2 * [(0.9 * float(fmt.largest)) ** (1 / p)])
-    return [_case(fmt, x, [0], p, reduction, [0.5, 1.0, 1.0, 1.0] if weighted else None, 0.0)]
+    """Two terms of nine tenths of the largest number, or four rows of one: the sum is too large, the mean is not."""
+    size = (0.9 * float(fmt.largest)) ** (1 / p)
+    one, rows = np.full((1, 4), -1.0), np.tile([0.0, size], (4, 1))
+    one[0, :3] = 0.0, size, size
+    weight = [0.5, 1.0, 1.0, 1.0] if weighted else None
+    return [_case(fmt, x, [0] * len(x), p, reduction, weight and weight[: x.shape[1]], 0.0) for x in (one, rows)]
 
 
 def _steepest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
@@ -192,6 +194,24 @@ def _both_infinities(fmt: Format, p: int, reduction: str, weighted: bool) -> lis
     x, y = np.array([[0, np.inf, 1, 0], [np.inf, 0, 1, 0], [0, 0.5, 0.25, 1]]), np.array([0, 1, 2])
     weight = [1.0, -1.0, 0.5, 2.0] if weighted else None
     return [_case(fmt, x[order], y[order], p, reduction, weight) for order in ([0, 1, 2], [2, 1, 0])]
+
+
+def _all_infinite(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """Nothing but one infinity, in a batch and without one: every difference is undefined, none is 0."""
+    found, weight = [], [1.0, 0.5, 2.0] if weighted else None
+    for k, infinity in enumerate((np.inf, -np.inf)):
+        case = _case(fmt, np.full((2, 3), infinity), [0, 2], p, reduction, weight)
+        one = np.ones((), case.input.dtype)
+        single = replace(case, input=case.input[0], target=case.target[0], grad_output=one)
+        found.append(single if (k + p) % 2 else case)
+    return found
+
+
+def _largest_margin(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """The largest margin that the dtype holds, of either sign: a finite number like any other."""
+    weight = [0.25, 0.5] if weighted else None
+    x, margins = np.array([[0.0, 0.5], [0.5, 0.0]]), (float(fmt.largest), -float(fmt.largest))
+    return [_case(fmt, x, [0, 1], p, reduction, weight, margin) for margin in margins]
 
 
 def _summands(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
@@ -247,6 +267,8 @@ EDGES = {
     "smallest-of-five": Edge(("SPECIAL-5", "SPECIAL-5"), _smallest_of_five, flushed=True),
     "subnormal-margin": Edge(("SPECIAL-5", "SPECIAL-5"), _subnormal_margin, flushed=True),
     "both-infinities": Edge(("SPECIAL-2", "SPECIAL-2"), _both_infinities),
+    "all-infinite": Edge(("SPECIAL-8", "SPECIAL-8"), _all_infinite),
+    "largest-margin": Edge(("VALUE-6", "GRADIENT-1"), _largest_margin),
     "summands": Edge(("VALUE-9", "GRADIENT-11"), _summands),
     "all-active": Edge(("VALUE-1", "GRADIENT-3"), _all_active),
     "many-ties": Edge(("VALUE-3", "GRADIENT-4"), _ties),

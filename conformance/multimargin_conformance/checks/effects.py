@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TypeGuard
 
 import numpy as np
 
@@ -20,15 +19,14 @@ from multimargin_conformance.checks import changes, infinities, layouts, targets
 from multimargin_conformance.checks.changes import Expected
 from multimargin_conformance.checks.contexts import many, turned, valid
 from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.owned import has_numbers, is_written, number_of, of_its_owner, overwritten_later
 from multimargin_conformance.checks.single import is_refused
 from multimargin_conformance.judge import Finding, judge, subscript
-from multimargin_conformance.outcome import Observation, Outcome, Returned
+from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.formats import DTYPES
 
 REPEATS = 6  # of the mean of an empty batch
-WRITTEN = 77.0  # into a result that is held
 PLACES: tuple[layouts.Layout, ...] = (
     layouts.fortran,
     layouts.every_other,
@@ -181,38 +179,12 @@ def _overwritten(made: Made) -> Item:
     def run(session: Session) -> Result:
         session.needs("held")
         for expected in made.calls:
-            if finding := _of_its_owner(session, expected.case, made.part):
+            if finding := of_its_owner(session, expected.case, made.part):
                 return result_of(replace(finding, case=expected.case))
         return PASS
 
     id_ = f"PURITY-4/{made.dtype}/overwritten-{made.name}/{made.part}"
     return Item(id_, "PURITY-4", made.dtype, made.part, run, kind="contexts", prepare=lambda: made.calls)
-
-
-def _of_its_owner(session: Session, case: Case, part: str) -> Finding | None:
-    """A later call neither returns nor changes what an earlier result's owner wrote into it.
-
-    What else may be wrong with either has checks of its own, such as memory that was never written to.
-    """
-    first = session.kept(part, case)
-    if not _has_numbers(first.outcome):
-        return None
-    session.caller.fill(first, WRITTEN)
-    if not _is_written(session, first):
-        return None
-    outcome = session.function(part)(case).outcome
-    if _has_numbers(outcome) and (outcome.value.astype(np.float64) == WRITTEN).any():
-        return Finding(f"{part} has what the caller wrote into an earlier result, but should not", {"part": part})
-    return None if _is_written(session, first) else _overwritten_later(part)
-
-
-def _has_numbers(outcome: Outcome) -> TypeGuard[Returned]:
-    """Whether it is a result of a dtype that calls have."""
-    return isinstance(outcome, Returned) and outcome.value.dtype.name in DTYPES
-
-
-def _overwritten_later(part: str) -> Finding:
-    return Finding(f"{part}: what its owner wrote into a result was overwritten by a later call", {"part": part})
 
 
 def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:
@@ -241,7 +213,7 @@ def _repeated() -> Test:
         findings = (judge(made.part, observation, expected.values, made.name) for observation in seen)
         if finding := next(filter(None, findings), None):
             return finding
-        returned = (o.outcome.value for o in (*seen, *elsewhere) if _has_numbers(o.outcome))
+        returned = (o.outcome.value for o in (*seen, *elsewhere) if has_numbers(o.outcome))
         answers.update(bool(np.isnan(value).any()) for value in returned)
         if len(answers) > 1:
             return Finding("loss is 0 in one call and NaN in another, but should be the same")
@@ -265,12 +237,13 @@ def _held(session: Session, expected: Expected, made: Made) -> Finding | None:
     session.function(part)(other)
     if finding := judge(part, session.caller.now(first), expected.values, "looked at again after another call"):
         return finding
-    session.caller.fill(first, WRITTEN)
-    written = _is_written(session, first)
+    number = number_of(case, part)
+    session.caller.fill(first, number)
+    written = is_written(session, first, number)
     again = session.function(part)(case)
     if finding := judge(part, again, expected.values, "after an earlier result was overwritten"):
         return finding
-    return _overwritten_later(part) if written and not _is_written(session, first) else None
+    return overwritten_later(part) if written and not is_written(session, first, number) else None
 
 
 def _following(session: Session, expected: Expected, made: Made) -> Finding | None:
@@ -294,12 +267,6 @@ def _following(session: Session, expected: Expected, made: Made) -> Finding | No
         return None
     values = replace(meant.values, also={target: changes.NAN})
     return judge(part, observation, values, f"{made.name}: {place} is {got[own]:g}")
-
-
-def _is_written(session: Session, seen: Observation) -> bool:
-    """Whether a result holds what its owner wrote: one that is read-only, or was lost, does not."""
-    outcome = session.caller.now(seen).outcome
-    return isinstance(outcome, Returned) and bool((outcome.value.astype(np.float64) == WRITTEN).all())
 
 
 EFFECTS = {

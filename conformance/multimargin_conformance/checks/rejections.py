@@ -7,10 +7,10 @@ the arguments in other places of memory too, into calls of many classes or rows,
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ PLACES = (every_other, reversed_, read_only, padded)
 LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (300,))
 LARGEST = (((1, 70_001), "mean"), ((70_001, 2), "sum"))  # more than 16 bits count
 LONG = 10_000  # logits; beyond, only the targets' values are put to the test
+INTEGERS = 16  # logits of calls that are made of integers too
 SHOWN = 4096  # logits of a call that a finding carries
 HALF_TARGETS = (DTYPES["float16"], DTYPES["bfloat16"])
 
@@ -65,10 +66,12 @@ class Made:
     dtypes: tuple[str, ...]
     capabilities: Capabilities
 
-    @property
-    def calls(self) -> list[Case]:
-        """One a valid call of which it makes no valid or unusual one, made once a process."""
-        return _calls(self)
+    def calls(self, part: str) -> list[Case]:
+        """Return one a valid call of which it makes no valid or unusual one, made once a process.
+
+        A gradient of integer logits is left out: where their loss is always rejected it may be anything (DTYPE-4).
+        """
+        return _calls(self) if part == "loss" else [case for case in _calls(self) if case.input.dtype.kind not in "iu"]
 
     @property
     def has_calls(self) -> bool:
@@ -96,10 +99,19 @@ def _calls(made: Made) -> list[Case]:
 def _made(made: Made) -> Iterator[Case]:
     clause, change = REASONS[made.name]
     valid_cases = VALID[made.kind](made.dtype, made.dtypes)
-    for case in (change(case) for case in valid_cases if case.input.size <= LONG or clause in TARGET_RANGE):
+    changed = (change(case) for case in valid_cases if case.input.size <= LONG or clause in TARGET_RANGE)
+    few = [case for case in valid_cases if case.input.size <= INTEGERS] if made.kind == CONTEXTS else []
+    for case in chain(changed, _with_integers(change(case) for case in few)):
         declared = case.target.dtype not in HALF_TARGETS or made.has(case.target.dtype)
         if declared and rejecting_clause(case) == clause and not made.capabilities.leaves_out(case):
             yield case
+
+
+def _with_integers(cases: Iterable[Case]) -> Iterator[Case]:
+    """Yield float64 calls with integers for logits, beside which everything is validated too."""
+    for case in cases:
+        if case.dtype == "float64" and np.isfinite(case.input).all():
+            yield replace(case, input=case.input.astype(np.int64))
 
 
 def _item(made: Made, clause: str, part: str) -> Item:
@@ -107,9 +119,9 @@ def _item(made: Made, clause: str, part: str) -> Item:
 
     def observed(session: Session) -> Iterator[tuple[Case, Observation]]:
         if clause not in TARGET_RANGE or session.subject.device in ON_THE_HOST:
-            yield from ((case, session.function(part)(case, **made.given(case, part))) for case in made.calls)
+            yield from ((case, session.function(part)(case, **made.given(case, part))) for case in made.calls(part))
         else:
-            yield from _on_a_device(session, part, clause, made, zlib.crc32(id_.encode()) % len(made.calls))
+            yield from _on_a_device(session, part, clause, made, zlib.crc32(id_.encode()))
 
     def run(session: Session) -> Result:
         if clause in TARGET_RANGE and session.subject.compiles and made.kind != CONTEXTS:
@@ -122,16 +134,18 @@ def _item(made: Made, clause: str, part: str) -> Item:
         return PASS
 
     def planned() -> list[tuple[Case, Arrays]]:
-        return [(case, made.given(case, part)) for case in made.calls]
+        return [(case, made.given(case, part)) for case in made.calls(part)]
 
-    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=lambda: made.calls)
+    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=lambda: made.calls(part))
 
 
 def _on_a_device(
-    session: Session, part: str, clause: str, made: Made, first: int
+    session: Session, part: str, clause: str, made: Made, number: int
 ) -> Iterator[tuple[Case, Observation]]:
-    """Yield the calls from the first on, until one leaves its process unfit for others: a process takes its time."""
-    for k, case in enumerate([*made.calls[first:], *made.calls[:first]]):
+    """Yield the calls from some number on, until one leaves its process unfit for others: a process takes its time."""
+    calls = made.calls(part)
+    first = number % len(calls)
+    for k, case in enumerate([*calls[first:], *calls[:first]]):
         valid_case, given = in_range(case, clause), made.given(case, part)
         assert valid_case is not None
         make = session.reject_further if k else session.reject

@@ -115,7 +115,7 @@ def _rewritten(
                     continue  # ties have checks of their own (GRADIENT-4)
                 arrays = _given(case, part, layout)
                 session.function(part)(case, **arrays)
-                arrays[argument][...] = getattr(changed, argument)
+                _write(arrays[argument], getattr(changed, argument))
                 observation = session.function(part)(changed, **arrays)
                 why = f"the call before had the same arrays, with another {argument} in it"
                 if finding := judge(part, observation, part_of(_expectation(changed), part), why):
@@ -211,6 +211,19 @@ def _again(dtype: str, cases: list[Case], capabilities: Capabilities) -> Item:
     return Item(id_, "PURITY-3", dtype, "gradient", run, kind="rewritten")
 
 
+def _read_only_view(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written to of a copy that can."""
+    view: NDArray[Any] = np.array(array)[...]
+    view.flags.writeable = False
+    return view
+
+
+def _write(array: NDArray[Any], values: NDArray[Any]) -> None:
+    """Write into an array's memory, of a view that is read-only too."""
+    memory = array if array.flags.writeable or array.base is None else array.base
+    memory[...] = values
+
+
 def _of(part: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return the arrays that a part is made of."""
     return {name: array for name, array in arrays.items() if name in ARGUMENTS[part]}
@@ -262,7 +275,7 @@ def _one(argument: str) -> Change:
 
 
 PLAIN = "plain"
-LAYOUTS: dict[str, Callable[[Any], Any]] = {PLAIN: np.array, "with-gaps": every_other}
+LAYOUTS: dict[str, Callable[[Any], Any]] = {PLAIN: np.array, "with-gaps": every_other, "read-only": _read_only_view}
 CONTENTS: dict[str, Change] = {
     "input": _reversed,
     "target": _next_targets,

@@ -43,10 +43,12 @@ NARROW = (  # of targets; N, C, and the first row's target
     ("int8", (3, 300), 7),  # more classes than the dtype counts: one has the target's lower bits, and is active
     ("uint8", (3, 300), 7),
     ("uint8", (320, 300), 7),
+    ("int8", (320, 300), 7),
     ("int16", (2, 2**16 + 9), 7),
     ("uint16", (2, 2**16 + 9), 7),
 )
 OTHER = {"float32": np.float64, "float64": np.float32}
+MOST_BOTH = 32  # logits of calls of which two arguments are unusual
 STRIDED = "-strided"
 HALF_WEIGHT = "half-weight"
 MOST_HALF = 64  # logits beside such weights: the exact rules say what is legal
@@ -117,7 +119,8 @@ def _around(case: Case, part: str, dtype: str) -> Enclosures:
 @cache
 def _in_dtype(case: Case, dtype: str) -> Values:
     """Return what is legal for the call in a dtype: of both parts, which are found together."""
-    return legal_values(replace(in_dtype(case, dtype), margin=float(case.margin), p=int(case.p)))
+    usual = replace(in_dtype(case, dtype), margin=float(case.margin), p=int(case.p))
+    return legal_values(replace(usual, target=case.target.astype(np.int64)))
 
 
 def _halves(case: Case) -> tuple[str, ...]:
@@ -136,12 +139,13 @@ def _in_inputs_shape(session: Session, case: Case, part: str, _: Scope, given: A
     return judge(part, observation, expected, "the usual call's, in the shape of this input")
 
 
-def _varied(change: Callable[[Case], Case | None]) -> Callable[[str], tuple[Case, ...]]:
-    """Make calls out of the contexts' valid ones, where `change` makes any."""
+def _varied(*changes: Callable[[Case], Case | None]) -> Callable[[str], tuple[Case, ...]]:
+    """Make calls out of the contexts' valid ones, where a change makes any."""
 
     @cache
     def make(dtype: str) -> tuple[Case, ...]:
-        found = (change(valid(context, dtype)) for context in (*contexts(), *FEW)) if dtype in OTHER else ()
+        cases = [valid(context, dtype) for context in (*contexts(), *FEW)] if dtype in OTHER else []
+        found = (change(case) for change in changes for case in cases)
         return tuple(case for case in found if case is not None)
 
     return make
@@ -153,6 +157,12 @@ def _int32_targets(case: Case) -> Case:
 
 def _other_weight(case: Case) -> Case | None:
     return None if case.weight is None else replace(case, weight=case.weight.astype(OTHER[case.dtype]))
+
+
+def _other_weight_and_targets(case: Case) -> Case | None:
+    """Give both: of small calls, which are many enough."""
+    changed = _other_weight(case) if case.input.size <= MOST_BOTH else None
+    return changed and _int32_targets(changed)
 
 
 def _one_target(case: Case) -> Case | None:
@@ -209,11 +219,18 @@ def _other_text(case: Case) -> Case:
 
 
 def _whole_logits(case: Case) -> Case | None:
-    """Give logits as integers, without weights beside them, whose dtype would be another one."""
-    if case.dtype != "float64" or case.weight is not None:
+    """Give logits as integers, beside weights that are whole numbers too, which the logits' dtype holds."""
+    if case.dtype != "float64":
         return None
     integer = np.int64 if case.p == 1 else np.int32
+    case = case if case.weight is None else replace(case, weight=2 * case.weight)
     return replace(case, input=(2 * case.input).astype(integer), margin=2 * case.margin // 1 + 0.5)  # no ties
+
+
+def _whole_logits_and_targets(case: Case) -> Case | None:
+    """Give targets of 32 bits beside them: of small calls."""
+    changed = _whole_logits(case) if case.input.size <= MOST_BOTH else None
+    return changed and _int32_targets(changed)
 
 
 @cache
@@ -225,7 +242,7 @@ def _narrow_targets(dtype: str) -> tuple[Case, ...]:
     kind, found = DTYPES[dtype], []
     for k, (narrow, (rows, classes), first) in enumerate(NARROW):
         x = np.where(np.arange(classes) < 4, 0.5 * (np.arange(rows * classes).reshape(rows, -1) % 7), -8.0)
-        y = (first - np.arange(rows) * 3) % classes
+        y = (first - np.arange(rows) * 3) % min(classes, int(np.iinfo(narrow).max) + 1)
         x[y >= 4, y[y >= 4]] = 0.0  # few terms are active, whatever the target
         wrapped = y + 2 ** (8 * np.dtype(narrow).itemsize)
         alike = wrapped < classes
@@ -270,7 +287,7 @@ UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
     "integer-logits": (_integer_logits, _in_any_dtype),
     "other-weights": (_other_weights, _in_any_dtype),
     "int32-targets": (_varied(_int32_targets), judge_call),
-    "other-weight": (_varied(_other_weight), _in_any_dtype),
+    "other-weight": (_varied(_other_weight, _other_weight_and_targets), _in_any_dtype),
     "one-target": (_varied(_one_target), _in_inputs_shape),
     "no-axis": (_varied(_no_axis), _in_inputs_shape),
     "float-p": (_varied(_float_p), judge_call),
@@ -280,5 +297,5 @@ UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
     "whole-margin": (_varied(_whole_margin), _in_any_dtype),
     "other-margin": (_varied(_other_margin), _in_any_dtype),
     "other-text": (_varied(_other_text), _in_any_dtype),
-    "whole-logits": (_varied(_whole_logits), _in_any_dtype),
+    "whole-logits": (_varied(_whole_logits, _whole_logits_and_targets), _in_any_dtype),
 }
