@@ -28,10 +28,13 @@ class Plain:
         """Return the sum of each row."""
         return np.asarray(terms.sum(axis=1))
 
+    def masked(self, terms: Array, y: Array) -> Array:
+        """Return the terms with 0 at the target."""
+        return np.where(np.arange(terms.shape[1]) == y[:, None], 0, terms)
+
     def forward(self, input: Array, target: Array, *, p: int, margin: float, weight: Any, reduction: str) -> Any:
-        x, y, rows, z = self.hinges(input, target, p, margin, weight, reduction)
-        terms = self.kept(np.maximum(0, z) ** p)
-        terms[rows, y] = 0
+        x, y, _, z = self.hinges(input, target, p, margin, weight, reduction)
+        terms = self.masked(self.kept(np.maximum(0, z) ** p), y)
         w = 1 if weight is None else weight[y]
         losses = self.kept(self.kept(self.total(terms)) * w / x.shape[1])
         if reduction == "none":
@@ -105,6 +108,23 @@ class FiniteMargins(Plain):
         return gradient if np.isfinite(margin) else gradient * np.nan
 
 
+class MaskMultiplied(Plain):
+    """NaN is dropped by a comparison, and the target's own term by a multiplication: NaN where it is infinite."""
+
+    def masked(self, terms: Array, y: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            return np.where(terms > 0, terms, 0) * (np.arange(terms.shape[1]) != y[:, None]).astype(terms.dtype)
+
+
+class UnreachableGradients(Plain):
+    """The gradient is 0 for shapes of which there is no loss, whatever the target."""
+
+    def backward(self, grad_output: Array, input: Array, target: Array, **options: Any) -> Any:
+        if input.shape[:-1] != target.shape and target.size == 1 and input.size == np.prod(input.shape[-1:]):
+            return np.zeros_like(input)
+        return super().backward(grad_output, input, target, **options)
+
+
 class Aligned(Plain):
     """A row is added up by lanes from the next multiple of 64 bytes on, and what is before it apart."""
 
@@ -113,7 +133,8 @@ class Aligned(Plain):
         return super().hinges(input, target, *options)
 
     def total(self, terms: Array) -> Array:
-        head, body = terms[:, : self.head], terms[:, self.head :]
+        count = self.head  # of this call or of another thread's: any is right
+        head, body = terms[:, :count], terms[:, count:]
         lanes = body[:, : body.shape[1] // 8 * 8].reshape(len(body), body.shape[1] // 8, 8)
         found = np.zeros(len(terms), terms.dtype)
         for column in (*head.T, *lanes.sum(axis=1).T, *body[:, lanes.shape[1] * 8 :].T):
@@ -191,6 +212,8 @@ def _floating(array: Array) -> Array:
         (Flushing, {"profile": "half", "select": "property-", "examples": 40}),
         (FlushingAndVarying, {"profile": "half", "clause": "PURITY-2"}),
         (FiniteMargins, {"clause": "SPECIAL-8"}),
+        (MaskMultiplied, {"clause": "SPECIAL-*"}),
+        (UnreachableGradients, {"clause": "REJECT-[345]"}),
         (Aligned, {"clause": "PURITY-*"}),
         (Pooled, {"clause": "PURITY-*"}),
         (InTheWeightsDtype, {"clause": "DTYPE-4"}),

@@ -93,6 +93,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "margin = +inf",
         {
             "inf": "every term is infinite",
+            "NaN": "the target's own term is infinite too, and masked by a multiplication",
             "finite gradient": "the gradient for p = 1 stays finite",
             "rejected": "only finite margins are taken",
         },
@@ -109,6 +110,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "a finite double that rounds to infinity in the dtype",
         {
             "inf": "the margin becomes infinite in the dtype",
+            "NaN": "the target's own term is infinite too, and masked by a multiplication",
             "finite gradient": "the gradient for p = 1 stays finite",
             "finite": "the margin is kept wider than the dtype",
             "rejected": "margins beyond the dtype are named as a mistake",

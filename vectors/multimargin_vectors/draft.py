@@ -110,7 +110,8 @@ def _margin_values(case: Case) -> Values:
     values = expected_values(replace(case, margin=float(np.copysign(float(case.format.largest), case.margin))))
     infinite = np.full_like(values.loss.lo, np.inf)
     if case.margin > 0:
-        loss = replace(values.loss, lo=infinite, hi=infinite, nearest=infinite, also={})
+        also = dict.fromkeys(range(infinite.size), frozenset({"nan"}))  # the own term, masked by a multiplication
+        loss = replace(values.loss, lo=infinite, hi=infinite, nearest=infinite, also=also)
         return Values(loss, values.gradient)
     return Values(replace(values.loss, also={}), values.gradient)
 

@@ -267,7 +267,10 @@ def nan_places(case: Case) -> tuple[int, int]:
 
 
 def endless_margin(margin: float) -> Callable[[Case, str], Expected | None]:
-    """Take an infinite margin, with which every hinge of another class is infinite, or none is active."""
+    """Take an infinite margin, with which every hinge of another class is infinite, or none is active.
+
+    The loss may be NaN too: the target's own term is infinite, and may be masked by a multiplication (SPEC.md, A.12).
+    """
 
     def change(case: Case, part: str) -> Expected | None:
         if case.input.shape[-1] < 2 or (margin > 0 and part == "gradient"):
@@ -276,7 +279,8 @@ def endless_margin(margin: float) -> Callable[[Case, str], Expected | None]:
             case = replace(case, weight=np.maximum(np.abs(case.weight), 0.5).astype(case.input.dtype))
         shape = case.input.shape if part == "gradient" else case.target.shape if case.reduction == "none" else ()
         values = np.full(int(np.prod(shape)), max(margin, 0.0))
-        return Expected(replace(case, margin=margin), Enclosures(shape, case.dtype, values, values, values))
+        also = dict.fromkeys(range(values.size), NAN) if margin > 0 else {}
+        return Expected(replace(case, margin=margin), Enclosures(shape, case.dtype, values, values, values, also))
 
     return change
 

@@ -208,7 +208,9 @@ def _all_infinite(fmt: Format, p: int, reduction: str, weighted: bool) -> list[C
 
 
 def _largest_margin(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
-    """The largest margin that the dtype holds, of either sign: a finite number like any other."""
+    """The largest margin that the dtype holds, of either sign: a finite number like any other, if not squared."""
+    if p == 2:
+        return []
     weight = [0.25, 0.5] if weighted else None
     x, margins = np.array([[0.0, 0.5], [0.5, 0.0]]), (float(fmt.largest), -float(fmt.largest))
     return [_case(fmt, x, [0, 1], p, reduction, weight, margin) for margin in margins]

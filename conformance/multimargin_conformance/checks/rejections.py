@@ -24,11 +24,11 @@ from multimargin_conformance.checks.layouts import every_other, padded, read_onl
 from multimargin_conformance.checks.single import TARGET_RANGE, in_range
 from multimargin_conformance.isolation.launch import ON_THE_HOST
 from multimargin_conformance.judge import judge_rejection
-from multimargin_conformance.outcome import Observation
+from multimargin_conformance.outcome import Observation, Raised
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
-from multimargin_reference.rejection import rejecting_clause
+from multimargin_reference.rejection import meaning, rejecting_clause
 
 CONTEXTS, STRIDED = "contexts", "strided"
 PLACES = (every_other, reversed_, read_only, padded)
@@ -66,12 +66,10 @@ class Made:
     dtypes: tuple[str, ...]
     capabilities: Capabilities
 
-    def calls(self, part: str) -> list[Case]:
-        """Return one a valid call of which it makes no valid or unusual one, made once a process.
-
-        A gradient of integer logits is left out: where their loss is always rejected it may be anything (DTYPE-4).
-        """
-        return _calls(self) if part == "loss" else [case for case in _calls(self) if case.input.dtype.kind not in "iu"]
+    @property
+    def calls(self) -> list[Case]:
+        """One a valid call of which it makes no valid or unusual one, made once a process."""
+        return _calls(self)
 
     @property
     def has_calls(self) -> bool:
@@ -119,7 +117,7 @@ def _item(made: Made, clause: str, part: str) -> Item:
 
     def observed(session: Session) -> Iterator[tuple[Case, Observation]]:
         if clause not in TARGET_RANGE or session.subject.device in ON_THE_HOST:
-            yield from ((case, session.function(part)(case, **made.given(case, part))) for case in made.calls(part))
+            yield from ((case, session.function(part)(case, **made.given(case, part))) for case in made.calls)
         else:
             yield from _on_a_device(session, part, clause, made, zlib.crc32(id_.encode()))
 
@@ -129,23 +127,32 @@ def _item(made: Made, clause: str, part: str) -> Item:
         if made.kind == STRIDED:
             session.needs("layouts")
         for case, observation in observed(session):
-            if finding := judge_rejection(observation, clause):
+            if (finding := judge_rejection(observation, clause)) and not (
+                part == "gradient" and _is_out_of_reach(session, case, clause)
+            ):
                 return result_of(replace(finding, case=case) if case.input.size <= SHOWN else finding)
         return PASS
 
     def planned() -> list[tuple[Case, Arrays]]:
-        return [(case, made.given(case, part)) for case in made.calls(part)]
+        return [(case, made.given(case, part)) for case in made.calls]
 
-    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=lambda: made.calls(part))
+    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=lambda: made.calls)
+
+
+def _is_out_of_reach(session: Session, case: Case, clause: str) -> bool:
+    """Whether a gradient is of unusual types or shapes that the loss rejects, whatever the targets (DTYPE-4)."""
+    valid_case = in_range(case, clause)
+    if valid_case is None or meaning(valid_case).id == valid_case.id:
+        return False
+    return isinstance(session.forward(valid_case).outcome, Raised)
 
 
 def _on_a_device(
     session: Session, part: str, clause: str, made: Made, number: int
 ) -> Iterator[tuple[Case, Observation]]:
     """Yield the calls from some number on, until one leaves its process unfit for others: a process takes its time."""
-    calls = made.calls(part)
-    first = number % len(calls)
-    for k, case in enumerate([*calls[first:], *calls[:first]]):
+    first = number % len(made.calls)
+    for k, case in enumerate([*made.calls[first:], *made.calls[:first]]):
         valid_case, given = in_range(case, clause), made.given(case, part)
         assert valid_case is not None
         make = session.reject_further if k else session.reject

@@ -279,7 +279,7 @@ def _margins() -> Iterator[Draft]:
     """A margin that is not a finite number of the dtype."""
     margins = (
         ("margin NaN", NAN, {"finite": "dropped", "nan": "propagated", "rejected": "rejected"}),
-        ("margin inf", INF, {"inf": "inf", "finite": "finite gradient", "rejected": "rejected"}),
+        ("margin inf", INF, {"inf": "inf", "nan": "NaN", "finite": "finite gradient", "rejected": "rejected"}),
         ("margin -inf", -INF, {"finite": "0", "rejected": "rejected"}),
     )
     for (name, margin, answers), p in product(margins, (1, 2)):
@@ -305,7 +305,7 @@ def _margins() -> Iterator[Draft]:
         [0],
         margin=2e39,
         behaviour="margin beyond the dtype",
-        answers={"inf": "inf", "finite": "finite gradient", "rejected": "rejected"},
+        answers={"inf": "inf", "nan": "NaN", "finite": "finite gradient", "rejected": "rejected"},
         gradient_clauses=("SPECIAL-8",),
         flags=("margin-not-finite",),
         dtypes=("float32",),
