@@ -10,14 +10,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from multimargin_conformance import check
 from multimargin_conformance.cli import main
 from multimargin_conformance.expectations import Entry
 from multimargin_conformance.expectations_update import Update, to_toml
 from multimargin_reference.engine import VARIABLE, engine
+from multimargin_reference.known import Custom, Request
 
 KERNELS = """
 from multimargin_reference import multi_margin_loss
@@ -70,3 +73,17 @@ def run_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "expkernels", raising=False)
     return lambda *words: CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def assert_rejected() -> Callable[[str, str, Callable[[Request], Any]], None]:
+    """Assert that the checks of a clause reject a backend of this name that answers so."""
+
+    def judged(name: str, clause: str, answer: Callable[[Request], Any]) -> None:
+        of_both = {"PURITY-2": "PURITY-1/*"}  # a check of both clauses
+        select = of_both.get(clause, f"{clause}/*")
+        report = check(Custom(name, answer), profile="training", select=select, fail_fast=True)
+        assert report.counts["error"] == 0
+        assert clause in {verdict.clause for verdict in report.failures}
+
+    return judged

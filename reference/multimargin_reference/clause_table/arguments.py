@@ -105,7 +105,8 @@ CLAUSES = (
         "empty batch, mean",
         "MUST",
         "core",
-        "Input (0, C) with target (0,) and 'mean' MUST give 0 or NaN, the same of the two on every call.",
+        """Input (0, C) with target (0,) and 'mean' MUST give 0 or NaN, the same of the two on every call, whatever its
+        dtype and options.""",
         """
         >>> loss(np.zeros((0, 3)), [], reduction="mean")  # NaN is permitted too
         0
