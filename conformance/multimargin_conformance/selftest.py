@@ -113,7 +113,7 @@ def detect(fault: Fault) -> Detection:
 
 def accuse(variant: Variant) -> str:
     """Return the first thing that a check of a legal variant found wrong, "" where it is accepted."""
-    report = check(variant.make(), profile="full")
+    report = check(variant.make(), profile="full", fail_fast=True)
     if report.conformant:
         return ""
     broken = [v.failure.message for v in report.failures if v.failure]

@@ -42,6 +42,12 @@ def test_each_kind_of_check_sees_a_fault(name: str) -> None:
     assert {v.clause for v in report.failures} & set(BY_NAME[name].clauses)
 
 
+def test_how_often_a_shape_came_is_counted_anew_in_each_dtype() -> None:
+    often = BY_NAME["another-order-after-100-calls"].make()  # which rounding to a half, the first dtype, hides
+    report = check(often, profile="full", select="*/held-by-hundreds/loss")
+    assert {v.clause for v in report.failures} == {"PURITY-3"}
+
+
 def test_the_ladder_has_both_directions_at_every_size() -> None:
     for dtypes in (("float32", "float64"), ("float32",), ("float64",)):
         met = {

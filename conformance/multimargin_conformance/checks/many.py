@@ -24,7 +24,7 @@ from multimargin_vectors.draft import uniform
 HELD = 320  # results of all calls in turn, of a part and dtype: a ring, a pool or a slab of 300 shows
 AGAIN = 320  # and as many of each of two: what is compiled anew for a call that is made often shows, if the call rounds
 FEW = 300  # logits of that call
-ADDED = (46, 19)  # rows and classes of another one
+ADDED = (46, 19)  # rows and classes of another one, and a row more for each dtype and part after the first
 SHAPES = ((130, 61), (300,))  # more than a block of rows, of classes, and no batch
 BLOCKS = ((300, 60), (1, 5000))  # several blocks of rows, of classes: sums that threads share
 MORE_BLOCKS = ((20_000, 3), (2, 40_000))  # of the largest usual blocks too
@@ -47,7 +47,7 @@ def items(scope: Scope) -> Iterator[Item]:
             varied = [case for case in _varied(dtype) if not scope.capabilities.leaves_out(case)]
             if small:
                 again = next((case for case in varied if case.input.size <= FEW and case.weight is not None), small[-1])
-                batch = _added_up(dtype)
+                batch = _added_up(dtype, part)
                 rows = again if scope.capabilities.leaves_out(batch) else batch
                 yield _item("PURITY-4", dtype, part, "held-by-hundreds", [*small, again, rows])
             large = [case for case in _large(dtype) if not scope.capabilities.leaves_out(case)]
@@ -141,13 +141,14 @@ def bits(seen: Observation) -> bytes:
 
 
 @cache
-def _added_up(dtype: str) -> Case:
-    """Return a call of many digits of a shape that no other check has: how many calls it had counts.
+def _added_up(dtype: str, part: str) -> Case:
+    """Return a call of many digits of a shape that neither another check nor dtype has: how many calls it had counts.
 
     Each row's sum is seen in one dtype, that of all rows in others.
     """
     kind, (rows, classes) = DTYPES[dtype], ADDED
-    x, y = uniform(390, ADDED).astype(kind), np.arange(rows) * 5 % classes
+    rows += 2 * list(DTYPES).index(dtype) + (part == "gradient")
+    x, y = uniform(390, (rows, classes)).astype(kind), np.arange(rows) * 5 % classes
     weight = uniform(391, (classes,), 0.5, 2.0).astype(kind)
     reduction = "none" if dtype == "float32" else "sum"
     grads = uniform(392, (rows,) if reduction == "none" else (), 0.5, 2.0).astype(kind)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--matrix", is_flag=True, help="Show every clause that rejects each fault; takes an hour of one core.")
+@click.option("--matrix", is_flag=True, help="Show every clause that rejects each fault; takes hours.")
 @click.option("-j", "jobs", type=click.IntRange(1), default=1, show_default=True, help="Number of processes.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="With --matrix: write it to DIR.")
 def selftest(matrix: bool, jobs: int, output: Path | None) -> None:
