@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import runpy
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from multimargin_conformance.isolation import Limits
 from multimargin_conformance.worker import frameworks
 from multimargin_conformance.worker.frameworks import FRAMEWORKS, composite
 from multimargin_reports.model import replay_command
+
+SLOW = "MULTIMARGIN_SLOW" in os.environ
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(frameworks.__file__).parent
@@ -54,7 +57,7 @@ class Composite:
 
 
 def test_the_composite_fails_where_numpy_wraps_an_index_and_nowhere_else() -> None:
-    report = check(Composite())
+    report = check(Composite(), dtypes=None if SLOW else ["float32"])
     assert report.valid
     assert {verdict.clause for verdict in report.failures} == {"REJECT-3"}
 
