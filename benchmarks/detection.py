@@ -154,6 +154,7 @@ def times(faults: Sequence[Judged], variants: Sequence[Judged]) -> str:
     lines = [
         line("a fault, until caught, median", statistics.median, faults),
         line("a variant, to the end, median", statistics.median, variants),
+        line("one of them, mean", statistics.fmean, [*faults, *variants]),
         line("all of them", sum, [*faults, *variants]),
     ]
     return tabulate(lines, ["seconds", *SIDES], floatfmt=".2f")
