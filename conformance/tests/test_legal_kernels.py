@@ -187,6 +187,24 @@ class SmallestFloats(Plain):
         return super().backward(grad_output.astype(x.dtype), x, target, **options)
 
 
+class Defaults(Plain):
+    """Results of whole numbers have a default dtype, here a half; they are computed in float64."""
+
+    def forward(self, input: Array, target: Array, **options: Any) -> Any:
+        return _in_half_of_integers(input, super().forward(_wide(input), target, **options))
+
+    def backward(self, grad_output: Array, input: Array, target: Array, **options: Any) -> Any:
+        return _in_half_of_integers(input, super().backward(grad_output, _wide(input), target, **options))
+
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype.kind in "iu" else array
+
+
+def _in_half_of_integers(input: Array, result: Any) -> Any:
+    return np.asarray(result).astype(np.float16) if input.dtype.kind in "iu" else result
+
+
 class Texts(Plain):
     """A power may be a text."""
 
@@ -218,6 +236,7 @@ def _floating(array: Array) -> Array:
         (Pooled, {"clause": "PURITY-*"}),
         (InTheWeightsDtype, {"clause": "DTYPE-4"}),
         (SmallestFloats, {"clause": "DTYPE-4"}),
+        (Defaults, {"clause": "DTYPE-4"}),
         (Texts, {"clause": "REJECT-1"}),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",

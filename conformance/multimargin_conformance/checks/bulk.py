@@ -1,7 +1,8 @@
 """Many logits, rows or classes with every power, reduction and weights: what is done beyond a size, for some options.
 
 Few terms are active, at the ends and in the middle, with digits that a narrower type does not have.
-Targets, weights and grad_output are others from row to row. Each of several dtypes has half of the options.
+Targets, weights and grad_output are others from row to row. Each of several dtypes has half of the options, and all of
+them where rows and classes are both many, or more than 16 bits count: what a kernel does there may be for one alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.grid_enclosure import grid_values
 
-SIZES = ((9001,), (2, 65_537), (65_539, 2), (259, 267))
+HALVED = ((9001,), (259, 267))
+FULL = ((2, 65_537), (65_539, 2), (10_007, 10), (1030, 130), (259, 1030), (33, 8200))
+SIZES = (*HALVED, *FULL)
 MARGINS = (1.0, 0.0, -0.75, 0.5)
 WEIGHTS = (1.0, 2.0, -1.0)
 GRADS = (0.5, -1.0, 2.0)
@@ -67,7 +70,7 @@ def items(scope: Scope) -> Iterator[Item]:
     for (turn, dtype), shape in product(enumerate(dtypes), SIZES):
         options = enumerate(product((1, 2), REDUCTIONS, (False, True)))
         planned = [Bulk(k, shape, *chosen, dtype) for k, chosen in options]
-        planned = [b for b in planned if len(dtypes) == 1 or b.parity == turn]
+        planned = [b for b in planned if len(dtypes) == 1 or shape in FULL or b.parity == turn]
         planned = [b for b in planned if not scope.capabilities.leaves_out_options(b.p, b.reduction, shape)]
         if planned:
             yield _item(planned, "loss")

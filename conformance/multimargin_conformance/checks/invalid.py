@@ -174,6 +174,7 @@ REASONS: dict[str, tuple[str, Change]] = {
     f"target-negative{UNUSED}": ("REJECT-3", _unused(_target(-1, LAST))),
     f"target-classes{UNUSED}": ("REJECT-4", _unused(_target(0, FIRST, 1))),
     "target-classes-beside-nan": ("REJECT-4", _beside(np.nan, _target(0, LAST, 1))),
+    "target-negative-beside-nan": ("REJECT-3", _beside(np.nan, _target(-100, LAST))),
     "target-classes-beside-infinity": ("REJECT-4", _beside(-np.inf, _target(0, LAST, 1))),
     "target-negative-beside-infinity": ("REJECT-3", _beside(np.inf, _target(-1, FIRST))),
     "target-negative-at-any-margin": ("REJECT-3", _at_margin(1e4, _target(-1, LAST))),

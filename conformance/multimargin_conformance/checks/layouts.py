@@ -13,6 +13,7 @@ from multimargin_reference.case import Case
 
 CLASSES, ALL, WINDOWS = "input along classes", "input everywhere", "input of overlapping rows"
 OF_INPUT = (CLASSES, ALL, WINDOWS)
+FACTORS = ("weight", "grad_output")
 Layout = Callable[[NDArray[Any]], NDArray[Any]]
 
 
@@ -179,9 +180,10 @@ READ_ONLY: dict[str, Layout] = {  # a copy that is made for writing may lay them
 def constant(case: Case, name: str) -> Case:
     """Return a case in which one argument is the same all along its first axis, as a view with a zero stride.
 
-    A row of logits, a target, a weight or a factor is repeated; 0-d and empty arguments are left as they are. The name
-    CLASSES stands for logits that are the same all along their last axis, ALL for one logit everywhere, WINDOWS for
-    rows that overlap: each starts one element after the one before it.
+    A row of logits, a target, a weight or a factor is repeated, of the latter two one that is not 1 (all 1: twice it);
+    0-d and empty arguments are left as they are. The name CLASSES stands for logits that are the same all along their
+    last axis, ALL for one logit everywhere, WINDOWS for rows that overlap: each starts one element after the one before
+    it.
     """
     if name == CLASSES:
         return replace(case, input=np.broadcast_to(case.input[..., :1], case.input.shape))
@@ -195,5 +197,9 @@ def constant(case: Case, name: str) -> Case:
     array: NDArray[Any] = getattr(case, name)
     if not array.ndim or not array.size:
         return case
-    repeated: dict[str, Any] = {name: np.broadcast_to(array[:1], array.shape)}
+    first = array[:1]
+    if name in FACTORS:  # 1 and 0 may be had without looking
+        telling = array[(array != 0) & (array != 1)][:1]
+        first = telling if telling.size else 2 * first
+    repeated: dict[str, Any] = {name: np.broadcast_to(first, array.shape)}
     return replace(case, **repeated)

@@ -43,7 +43,8 @@ def _item(dtype: str, part: str, capabilities: Capabilities) -> Item:
         for name, clause, invalid, case in _pairs(dtype, part, capabilities):
             rejected = session.function(part)(invalid)
             if not isinstance(rejected.outcome, Raised | Returned):  # there is nothing left to recover
-                return result_of(judge_rejection(rejected, clause))
+                finding = judge_rejection(rejected, clause)
+                return result_of(finding and replace(finding, case=invalid, clause=finding.clause or clause))
             observation = session.function(part)(case)
             why = f"right after a call that should be rejected: {name}"
             if finding := judge(part, observation, part_of(_expectation(case), part), why):

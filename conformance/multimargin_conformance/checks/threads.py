@@ -26,7 +26,7 @@ from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Enclosures, Values
-from multimargin_reference.formats import DTYPES
+from multimargin_reference.formats import DTYPES, FORMATS
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.splitmix import integers
 
@@ -79,9 +79,10 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype in scope.dtypes:
         for part in ("loss", "gradient") if scope.gradient else ("loss",):
             mixed = [Call(v.case, partial(expected_part, v), f"vector {v.id}") for v in chosen(scope, dtype)]
+            special = [*mixed, *_special(dtype, scope)]
             alike, single = (_of_shape(shape, dtype, scope) for shape in (ALIKE, SINGLE))
             kinds: tuple[tuple[str, list[Call], Memory], ...] = (
-                ("threads", mixed, _own),
+                ("threads", special, _own),
                 ("threads-one-shape", alike, _own),
                 (BY_STEPS, _stepped(part, dtype, scope, alike, mixed), _own),
                 ("threads-no-batch", single, _own),
@@ -112,6 +113,20 @@ def _of_shape(shape: tuple[int, ...], dtype: str, scope: Scope) -> list[Call]:
         for plan in plans(dtype)
         if plan.shape == shape and not scope.capabilities.leaves_out(case := planned_call(plan))
     ]
+
+
+def _special(dtype: str, scope: Scope) -> list[Call]:
+    """Return calls with infinities, and with subnormal numbers: how a processor rounds is set for each thread."""
+    fmt, kind = FORMATS[dtype], DTYPES[dtype]
+    x, y, one = np.array([[0.0, 1.0, -1.0], [1.0, 0.0, 3.0]]), np.array([0, 1]), np.ones((), kind)
+    endless = np.where(x == 3, np.inf, np.where(x == -1, -np.inf, x)).astype(kind)
+    cases = [Case(endless, y, p, 0.5, None, "sum", one) for p in (1, 2)]
+    if not scope.flush:
+        small = float(fmt.smallest_normal) / 4
+        cases += [Case((x * small).astype(kind), y, 1, 0.0, None, "sum", (one * small).astype(kind))]
+        cases += [Case((x * small).astype(kind), y, 2, 0.0, None, "sum", one)]
+    declared = [case for case in cases if not scope.capabilities.leaves_out(case)]
+    return [Call(case, _later(legal_values, case), "a special value") for case in declared]
 
 
 def _alike(dtype: str, scope: Scope) -> list[Call]:

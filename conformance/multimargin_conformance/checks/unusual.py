@@ -47,6 +47,8 @@ NARROW = (  # of targets; N, C, and the first row's target
     ("int16", (2, 2**16 + 9), 7),
     ("uint16", (2, 2**16 + 9), 7),
 )
+OUT_OF_RANGE = tuple(dict.fromkeys(narrow for narrow, *_ in NARROW))  # of targets
+WHOLE = (2, -1, 3, 200, -7, 300, 40_000, -2, 70_000, 2**33, np.int64(3), np.int32(-1), 10)  # margins; some wrap if cut
 OTHER = {"float32": np.float64, "float64": np.float32}
 MOST_BOTH = 32  # logits of calls of which two arguments are unusual
 STRIDED = "-strided"
@@ -85,13 +87,20 @@ def _item(name: str, dtype: str, part: str, cases: list[Case], scope: Scope) -> 
             session.needs("layouts")
         for case in cases:
             if finding := test(session, case, part, scope, given(case)):
-                return result_of(finding)
+                return result_of(replace(finding, message=f"{finding.message}; {_described(case)}"))
         return PASS
 
     def calls() -> list[tuple[Case, Arrays]]:
         return [(case, given(case)) for case in cases]
 
     return Item(f"DTYPE-4/{dtype}/unusual-{name}/{part}", "DTYPE-4", dtype, part, run, kind="unusual", calls=calls)
+
+
+def _described(case: Case) -> str:
+    """Say what a call is like, and what is unusual about it: shrinking and files know the usual types alone."""
+    arrays = {name: getattr(case, name) for name in ("input", "target", "weight")}
+    words = [f"{name} {a.dtype.name} of {a.shape}" for name, a in arrays.items() if a is not None]
+    return f"{', '.join(words)}, p={case.p!r}, margin={case.margin!r}, reduction={case.reduction!r}"
 
 
 def _in_any_dtype(session: Session, case: Case, part: str, _: Scope, given: Arrays) -> Finding | None:
@@ -124,10 +133,9 @@ def _in_dtype(case: Case, dtype: str) -> Values:
 
 
 def _halves(case: Case) -> tuple[str, ...]:
-    """Return the halves that a call may be computed in: its weight's, and that which whole numbers of 8 bits become."""
+    """Return the halves that a call may be computed in: its weight's; of whole numbers, the default may be either."""
     of_weight = () if case.weight is None else (case.weight.dtype.name,)
-    of_integers = ("float16",) if case.input.dtype.name in ("int8", "uint8") else ()
-    return tuple(name for name in (*of_weight, *of_integers) if name in HALVES)
+    return tuple(HALVES) if case.input.dtype.kind in "iu" else tuple(name for name in of_weight if name in HALVES)
 
 
 def _in_inputs_shape(session: Session, case: Case, part: str, _: Scope, given: Arrays) -> Finding | None:
@@ -203,8 +211,19 @@ def _half_weight(case: Case) -> Case | None:
 
 
 def _whole_margin(case: Case) -> Case:
-    margin, (x, y) = math.ceil(case.margin), rows_of(case)
+    return _at_margin(case, math.ceil(case.margin))
+
+
+def _at_margin(case: Case, margin: Any) -> Case:
+    x, y = rows_of(case)
     return replace(with_input(case, without_kinks(x, y, float(margin))), margin=margin)
+
+
+@cache
+def _whole_margins(dtype: str) -> tuple[Case, ...]:
+    """Whole numbers for margins: 0 and 1 in every context, and others taken in turn."""
+    usual = _varied(_whole_margin)(dtype)
+    return (*usual, *(_at_margin(case, WHOLE[k % len(WHOLE)]) for k, case in enumerate(usual)))
 
 
 def _other_margin(case: Case) -> Case:
@@ -249,7 +268,18 @@ def _narrow_targets(dtype: str) -> tuple[Case, ...]:
         x[alike, wrapped[alike]] = 0.5 * (1 + np.flatnonzero(alike) % 3)
         y = y.astype(narrow)
         found.append(Case(x.astype(kind), y, 1 + k % 2, 0.75, None, "none", np.ones(rows, kind)))  # no ties
-    return tuple(found)
+    return (*found, *_out_of_range(dtype))
+
+
+def _out_of_range(dtype: str) -> Iterator[Case]:
+    """Make calls that must be rejected whatever their targets' dtype: one is negative, or C, in either row."""
+    kind = DTYPES[dtype]
+    for k, narrow in enumerate(OUT_OF_RANGE):
+        for j, wrong in enumerate((-1, -100, 3)):
+            if wrong >= 0 or np.iinfo(narrow).min < 0:
+                y = np.array([1, 1], narrow)
+                y[(j + k) % 2] = wrong
+                yield Case(np.array([[0, 1, 2], [2, 0, 1]], kind), y, 1 + k % 2, 0.75, None, "none", np.ones(2, kind))
 
 
 @cache
@@ -294,7 +324,7 @@ UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
     "numpy-p": (_varied(_numpy_p), _in_any_dtype),
     "integer-weight": (_varied(_integer_weight), _in_any_dtype),
     HALF_WEIGHT: (_varied(_half_weight), _in_any_dtype),
-    "whole-margin": (_varied(_whole_margin), _in_any_dtype),
+    "whole-margin": (_whole_margins, _in_any_dtype),
     "other-margin": (_varied(_other_margin), _in_any_dtype),
     "other-text": (_varied(_other_text), _in_any_dtype),
     "whole-logits": (_varied(_whole_logits, _whole_logits_and_targets), _in_any_dtype),

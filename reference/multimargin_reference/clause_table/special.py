@@ -103,8 +103,8 @@ CLAUSES = (
         "MUST",
         "core",
         """A NaN among a row's logits MUST be either dropped (its terms count 0) or propagated (the row's loss is NaN;
-        in the gradient, the target's element wherever another of the row is), and leave the other rows' numbers as
-        they are wherever the reduction keeps rows apart.""",
+        in the gradient, only elements whose z is NaN, and the target's wherever one of these is), and leave the other
+        rows' numbers as they are wherever the reduction keeps rows apart.""",
         """
         >>> loss([[0, nan, 1, -4], [0, 1, -4, -4]], [0, 0], reduction="none")  # or [nan, 1/2]
         [1/2, 1/2]
