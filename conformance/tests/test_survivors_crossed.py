@@ -148,6 +148,10 @@ SURVIVORS: dict[str, tuple[str, Callable[[], Answer]]] = {
         "SHAPE-4",
         lambda: halved(lambda n, c: n >= 32 and c >= 4096, "float32", 1, "mean", weighted=False, backward=True),
     ),
+    "64 rows of 8192, float64": (
+        "SHAPE-4",
+        lambda: halved(lambda n, c: n >= 64 and c >= 8192, "float64", 1, "mean", weighted=False),
+    ),
     "128 rows of 1000, of each row": (
         "SHAPE-4",
         lambda: halved(lambda n, c: n >= 128 and c >= 1000, "float64", 1, "none", weighted=False),

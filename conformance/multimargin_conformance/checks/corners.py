@@ -6,7 +6,7 @@ that a part of the array that is left out, or computed otherwise beyond a number
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -81,19 +81,13 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype, (clause, numbers), vast in product(scope.dtypes, DIRECTIONS, (False, True)):
         if dtype not in STEPS:
             continue
-        sizes = [n for n in numbers if (SIZES[n] in ONCE) == vast and _is_turn_of(dtype, scope.dtypes, n)]
+        sizes = [n for n in numbers if (SIZES[n] in ONCE) == vast]
         turns = [(n, t) for n in sizes for t in range(_turns(n))]
         corners = [Corner(n, t, dtype) for n, t in turns]
         leaves_out = scope.capabilities.leaves_out_options
         corners = [corner for corner in corners if not leaves_out(*corner.options[:2], corner.shape)]
         if corners:
             yield from (_item(clause, corners, part, vast=vast) for part in parts)
-
-
-def _is_turn_of(dtype: str, dtypes: Sequence[str], number: int) -> bool:
-    """Whether a size is checked in a dtype: those that are large in both directions are in one of two."""
-    fine = [name for name in dtypes if name in STEPS]
-    return SIZES[number] not in BOTH or (BOTH.index(SIZES[number]) + fine.index(dtype)) % len(fine) == 0
 
 
 def _turns(number: int) -> int:
