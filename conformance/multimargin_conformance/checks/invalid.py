@@ -31,6 +31,18 @@ def _target(value: int | None, place: int, offset: int = 0) -> Change:
     return change
 
 
+def _narrow(dtypes: tuple[type[np.integer[Any]], ...], change: Change) -> Change:
+    """Change a call and give its targets in one of the dtypes that hold them, each in turn."""
+
+    def changed(case: Case) -> Case:
+        case = change(case)
+        holding = [dtype for dtype in dtypes if case.target.size and np.iinfo(dtype).max >= case.target.max()]
+        turn = case.input.size + int(case.p) + (case.weight is not None)
+        return replace(case, target=case.target.astype(holding[turn % len(holding)])) if holding else case
+
+    return changed
+
+
 def _targets(change: Callable[[Any, int], Any]) -> Change:
     """Replace the targets by what `change` makes of them and of N."""
     return lambda case: replace(case, target=change(case.target, len(np.atleast_1d(case.target))))
@@ -169,6 +181,11 @@ REASONS: dict[str, tuple[str, Change]] = {
     "target-classes-middle": ("REJECT-4", _target(0, MIDDLE, 1)),
     "target-classes-last": ("REJECT-4", _target(0, LAST, 1)),
     "target-past-classes": ("REJECT-4", _target(1, LAST, 1)),
+    "target-negative-narrow": ("REJECT-3", _narrow((np.int8, np.int16, np.int32), _target(-1, LAST))),
+    "target-classes-narrow": (
+        "REJECT-4",
+        _narrow((np.int8, np.uint8, np.int16, np.uint16, np.int32), _target(0, LAST, 1)),
+    ),
     "target-negative-worthless": ("REJECT-3", _worthless(_target(-1, LAST))),
     "target-classes-worthless": ("REJECT-4", _worthless(_target(0, LAST, 1))),
     f"target-negative{UNUSED}": ("REJECT-3", _unused(_target(-1, LAST))),
