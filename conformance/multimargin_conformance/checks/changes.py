@@ -31,7 +31,6 @@ HUGE = {"float32": 66, "float64": 514}
 STEP = 0.25  # of logits that differ by few steps
 DIFFERENT = 8  # such logits
 MOST_SQUARED = 64  # subnormal logits: the exact rules say what is legal
-UNUSED = (None, np.inf, np.nan)  # a weight where there are no rows: of some calls as it is
 NAN = frozenset({"nan"})
 
 
@@ -377,28 +376,3 @@ def largest(case: Case, part: str) -> Expected | None:
     most = LARGEST.get(case.dtype)
     times = _with_grads(case) if part == "gradient" else _with_logits(case, int(case.p))
     return None if most is None else _scaled(part, times, range(most, most - STEPS, -1), subnormal=False)
-
-
-def empty(reductions: tuple[str, ...]) -> Callable[[Case, str], Expected | None]:
-    """Take all rows away; a class's weight may be anything then, and margins large."""
-
-    def change(case: Case, part: str) -> Expected | None:
-        if case.input.ndim == 1 or case.reduction not in reductions:
-            return None
-        g = case.grad_output
-        g = g[:0] if g is not None and g.ndim else g
-        turn, weight, margin = sum(case.input.shape) % len(UNUSED), case.weight, case.margin
-        if weight is not None and UNUSED[turn] is not None:
-            weight = weight.copy()
-            weight[-1] = UNUSED[turn]
-        elif weight is None and turn and case.dtype in LARGEST:
-            margin = 2.0 ** LARGEST[case.dtype]
-        called = replace(
-            case, input=case.input[:0], target=case.target[:0], margin=margin, weight=weight, grad_output=g
-        )
-        shape = called.input.shape if part == "gradient" else called.target.shape if case.reduction == "none" else ()
-        values = np.zeros(int(np.prod(shape)))
-        also = {0: frozenset({"nan"})} if part == "loss" and case.reduction == "mean" else {}
-        return Expected(called, Enclosures(shape, case.dtype, values, values, values, also))
-
-    return change

@@ -15,7 +15,7 @@ import numpy as np
 
 from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import Capabilities
-from multimargin_conformance.checks import changes, infinities, layouts, targets, ties
+from multimargin_conformance.checks import changes, infinities, layouts, no_rows, targets, ties
 from multimargin_conformance.checks.changes import Expected
 from multimargin_conformance.checks.contexts import many, turned, valid
 from multimargin_conformance.checks.item import Item, Scope
@@ -319,9 +319,9 @@ EFFECTS = {
     "used-weight-nan": Effect(("WEIGHT-1", "GRADIENT-7"), infinities.used_weight(np.nan)),
     "used-weight-infinite": Effect(("WEIGHT-1", "GRADIENT-7"), infinities.used_weight(np.inf)),
     "used-weight-minus-infinite": Effect(("WEIGHT-1", "GRADIENT-7"), infinities.used_weight(-np.inf)),
-    "empty-none": Effect(("SHAPE-6", "SHAPE-9"), changes.empty(("none",))),
-    "empty-sum": Effect(("SHAPE-7", "SHAPE-9"), changes.empty(("sum",))),
-    "empty-mean": Effect(("SHAPE-8", "SHAPE-9"), changes.empty(("mean",))),
+    "empty-none": Effect(("SHAPE-6", "SHAPE-9"), no_rows.empty(("none",))),
+    "empty-sum": Effect(("SHAPE-7", "SHAPE-9"), no_rows.empty(("sum",))),
+    "empty-mean": Effect(("SHAPE-8", "SHAPE-9"), no_rows.empty(("mean",))),
 }
 TESTS: dict[str, Callable[[], Test]] = {
     "held": lambda: _held,
