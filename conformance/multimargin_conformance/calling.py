@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from multimargin_conformance.backend import Subject
 from multimargin_conformance.outcome import Observation, Returned, observe
-from multimargin_conformance.worker.steps import Together, Turns
+from multimargin_conformance.worker.steps import Together, Turns, switching
 
 if TYPE_CHECKING:
     from multimargin_conformance.session import Result
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any] | None]
 ARGUMENTS = {"loss": ("input", "target", "weight"), "gradient": ("grad_output", "input", "target", "weight")}
-SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter: short, so that calls interleave
 FEATURES = frozenset({"digests", "held", "layouts", "raw", "threads", "types"})  # of the protocol
 T = TypeVar("T")
 
@@ -150,7 +148,7 @@ class InProcess:
                     place = (step + offset * len(calls) // threads) % len(calls)
                     seen[place].append(self.call(calls[place]))
 
-        with _switching_often(), ThreadPoolExecutor(threads) as pool:
+        with switching(often=rounds > 1), ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, range(threads)))
         return seen
 
@@ -168,13 +166,3 @@ class InProcess:
 
     def close(self) -> None:
         """Do nothing."""
-
-
-@contextmanager
-def _switching_often() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)

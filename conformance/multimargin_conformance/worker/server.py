@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -13,12 +12,11 @@ import numpy as np
 from .answers import call, options
 from .loading import Backend, Refused, load
 from .memory import LARGE, Argument, Raw, described, to_bytes, to_json
-from .steps import Together, Turns
+from .steps import Together, Turns, switching
 
 PROTOCOL = 1
 FEATURES = ["digests", "held", "layouts", "raw", "threads", "types"]
 ARGUMENTS = {"forward": ("input", "target", "weight"), "backward": ("grad_output", "input", "target", "weight")}
-SWITCH_INTERVAL_S = 1e-6  # between threads: short, so that calls interleave
 MOST_DIFFERENT = 8  # results of one threaded call that are reported
 
 
@@ -178,13 +176,8 @@ class Server:
                     index = (step + thread * len(runs) // count) % len(runs)
                     _note(answers[index], self._run(runs[index]))
 
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
-        try:
-            with ThreadPoolExecutor(count) as pool:
-                list(pool.map(work, range(count)))
-        finally:
-            sys.setswitchinterval(before)
+        with switching(often=request["rounds"] > 1), ThreadPoolExecutor(count) as pool:
+            list(pool.map(work, range(count)))
         return {"status": "threaded", "answers": answers}
 
 

@@ -19,7 +19,39 @@ from typing import Any
 MOST = 4000  # operations of a thread; after them it runs on: what compiles something first would take minutes
 PATIENCE_S = 0.1  # for a turn: who has it may wait for a lock that another one holds, and then all run on
 LATE_S = 1.0  # for the others to begin: once one of them is later, all go on alone
+SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter that do not take turns: short, so that calls interleave
 OWN = str(Path(__file__).resolve().parents[1]) + os.sep  # the suite's own code is left alone
+
+
+@contextmanager
+def switching(often: bool) -> Iterator[None]:
+    """Switch often between threads from now on, or once they take no turns any more; as before at the end."""
+    before = sys.getswitchinterval()
+    if often:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """Keep this thread, and those that its code starts, on one processor where the system lets it.
+
+    Of threads that take turns one runs at a time: to wake one on another processor takes ten times as long.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    with suppress(OSError):
+        os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.sched_setaffinity(0, allowed)
 
 
 class Together:
@@ -62,13 +94,14 @@ class Turns:
             return trace
 
         before = sys.gettrace()
-        self._wait()  # for all to be there
-        sys.settrace(trace)
-        try:
-            yield
-        finally:
-            sys.settrace(before)
-            self._leave()
+        with _on_one_processor():
+            self._wait()  # for all to be there
+            sys.settrace(trace)
+            try:
+                yield
+            finally:
+                sys.settrace(before)
+                self._leave()
 
     def _wait(self) -> None:
         """Let the others have their turns."""
@@ -96,6 +129,7 @@ class Turns:
 
     def _end(self) -> None:
         """Let all threads run on."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)  # until `switching` ends
         with self._lock:
             self._free = True
             while self._waiting:
