@@ -16,6 +16,7 @@ from multimargin_conformance.outcome import VIEW, Crashed, Malformed, Observatio
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures
 from multimargin_reference.fast_judge import surely_legal
+from multimargin_reference.few_enclosures import AnyEnclosures
 from multimargin_reference.formats import DTYPES, FORMATS
 
 LONGEST_CALL = 400  # characters of a call that are printed
@@ -35,7 +36,7 @@ class Finding:
     case: Case | None = None
 
 
-def judge(part: str, observation: Observation, expected: Enclosures, why: str) -> Finding | None:
+def judge(part: str, observation: Observation, expected: AnyEnclosures, why: str) -> Finding | None:
     """Return what is wrong with a result that should be inside `expected`; None when nothing is.
 
     part: "loss" or "gradient". why: what the enclosure rests on, in words.
@@ -96,7 +97,7 @@ def no_result(part: str, outcome: Outcome, should: str = "but should return a re
     raise AssertionError(f"unexpected outcome {outcome!r}")
 
 
-def judge_form(part: str, result: NDArray[Any], expected: Enclosures) -> Finding | None:
+def judge_form(part: str, result: NDArray[Any], expected: AnyEnclosures) -> Finding | None:
     """Return what is wrong with a result's shape or dtype."""
     if result.shape != expected.shape:
         clause = "REDUCTION-4" if part == "loss" else "GRADIENT-10"
@@ -110,29 +111,29 @@ def judge_form(part: str, result: NDArray[Any], expected: Enclosures) -> Finding
     return None
 
 
-def judge_values(part: str, result: NDArray[Any], expected: Enclosures, why: str) -> Finding | None:
+def judge_values(part: str, result: NDArray[Any], expected: AnyEnclosures, why: str) -> Finding | None:
     """Return what is wrong with a result's values: the first element outside, in words and numbers."""
-    outside = expected.outside(result)
-    if not outside.any():
+    if expected.admits(result):
         return None
-    bad = np.flatnonzero(outside)
+    every = expected.full()
+    bad = np.flatnonzero(every.outside(result))
     index = int(bad[0])
     dtype = result.dtype.name if result.dtype.name in DTYPES else "float64"  # a long double is shown as a double
     got = np.asarray(result).reshape(-1)[index]
-    place = subscript(index, expected.shape)
-    should = legal_words(expected, index)
-    more = f"; {bad.size} of {expected.lo.size} elements are outside" if bad.size > 1 else ""
+    place = subscript(index, every.shape)
+    should = legal_words(every, index)
+    more = f"; {bad.size} of {every.lo.size} elements are outside" if bad.size > 1 else ""
     message = f"{part}{place} = {number(float(got), dtype)}, but should be {should} ({why}){more}"
     evidence = {
         "part": part,
         "index": index,
         "outside": int(bad.size),
         "got": _both(float(got), dtype),
-        "lo": _both(float(expected.lo[index]), dtype),
-        "hi": _both(float(expected.hi[index]), dtype),
-        "nearest": _both(float(expected.nearest[index]), dtype),
-        "also": sorted(expected.also.get(index, ())),
-        "ulp": ulp_distance(float(got), float(expected.nearest[index]), dtype),
+        "lo": _both(float(every.lo[index]), dtype),
+        "hi": _both(float(every.hi[index]), dtype),
+        "nearest": _both(float(every.nearest[index]), dtype),
+        "also": sorted(every.also.get(index, ())),
+        "ulp": ulp_distance(float(got), float(every.nearest[index]), dtype),
     }
     return Finding(message, evidence)
 

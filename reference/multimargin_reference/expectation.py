@@ -49,6 +49,17 @@ class Enclosures:
             bad[places] &= ~np.isnan(there) if name == "nan" else there != float(name)
         return bad
 
+    def admits(self, result: NDArray[Any]) -> bool:
+        """Return whether all elements of a result of the right shape are legal."""
+        if self.also:
+            return not self.outside(result).any()
+        values = np.asarray(result).astype(np.float64).reshape(-1)
+        return bool(((self.lo <= values) & (values <= self.hi)).all())
+
+    def full(self) -> Enclosures:
+        """Return this: every element has its own here."""
+        return self
+
     @cached_property
     def _special_places(self) -> Mapping[str, NDArray[np.int64]]:
         """Where each special value is legal: flat indices by name."""

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures, Floats, Values
+from multimargin_reference.few_enclosures import AnyEnclosures, FewEnclosures, Places
 from multimargin_reference.formats import DTYPES
 
 SLACK = 16  # units: nine scalings, square, weight, second-order terms, three roundings here
-Places = NDArray[np.int64]
+FEW = 4  # times as many elements as those that are not 0: from then on these alone are looked at
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,21 @@ class _Terms:
 
     @classmethod
     def of(cls, case: Case) -> _Terms:
-        x, y = np.atleast_2d(case.input).astype(np.float64), np.atleast_1d(case.target)
+        x, y = np.atleast_2d(case.input), np.atleast_1d(case.target)
         rows, classes = x.shape
         target = np.arange(0, rows * classes, classes) + y
-        z = (x + (case.margin - x.reshape(-1)[target])[:, None]).reshape(-1)
-        own = np.maximum(z[target], 0.0)
-        z[target] = 0.0
-        place = np.flatnonzero(z > 0)
+        flat = x.reshape(-1)
+        threshold = flat[target].astype(np.float64) - case.margin
+        with np.errstate(over="ignore"):  # a margin may be any double
+            limit = threshold.astype(x.dtype)
+        active = (x > (limit if (limit == threshold).all() else threshold)[:, None]).reshape(-1)
+        own = np.maximum(flat[target] - threshold, 0.0)
+        active[target] = False
+        place = np.flatnonzero(active)
         row = place // classes
         w = np.ones(rows) if case.weight is None else case.weight[y].astype(np.float64)
-        return cls(row, place, z[place], own, target, np.bincount(row, minlength=rows), w)
+        z = flat[place].astype(np.float64) - threshold[row]
+        return cls(row, place, z, own, target, np.bincount(row, minlength=rows), w)
 
     def sums(self, values: Floats) -> Floats:
         """Return the sum of each row's values, (N,)."""
@@ -61,7 +67,16 @@ def grid_values(case: Case) -> Values:
     Every z is exact in the dtype, weights and grad_output are powers of two or 0, and nothing under- or overflows.
     """
     terms = _Terms.of(case)
-    return Values(_loss(case, terms), None if case.grad_output is None else _gradient(case, terms))
+    return Values(_loss(case, terms), None if case.grad_output is None else _gradient(case, terms).full())
+
+
+def grid_part(case: Case, part: str) -> AnyEnclosures:
+    """Return the same of the loss or the gradient alone, the gradient's at few places where few are not 0."""
+    terms = _Terms.of(case)
+    if part == "loss":
+        return _loss(case, terms)
+    gradient = _gradient(case, terms)
+    return gradient if FEW * gradient.places.size < case.input.size else gradient.full()
 
 
 def _unit(case: Case) -> float:
@@ -78,7 +93,7 @@ def _loss(case: Case, terms: _Terms) -> Enclosures:
     return _around(case, value / divisor, size / divisor * (active + SLACK) * _unit(case), shape)
 
 
-def _gradient(case: Case, terms: _Terms) -> Enclosures:
+def _gradient(case: Case, terms: _Terms) -> FewEnclosures:
     g = np.broadcast_to(np.asarray(case.grad_output, dtype=np.float64).reshape(-1), len(terms.own))
     divisor = case.input.shape[-1] * (len(terms.own) if case.reduction == "mean" else 1)
     factor = g * terms.w * case.p
@@ -91,15 +106,7 @@ def _gradient(case: Case, terms: _Terms) -> Enclosures:
     error = np.append(np.abs(others) * SLACK, cancelled * (terms.counts + 2 + SLACK))
     found = _around(case, value / divisor, error / divisor * _unit(case), case.input.shape)
     places = np.append(terms.place, terms.target)
-    lo, hi, nearest = (_spread(ends, places, case.input.size) for ends in (found.lo, found.hi, found.nearest))
-    return Enclosures(found.shape, found.dtype, lo, hi, nearest)
-
-
-def _spread(values: Floats, places: Places, size: int) -> Floats:
-    """Return an array of so many zeros with the values at their places."""
-    spread = np.zeros(size)
-    spread[places] = values
-    return spread
+    return FewEnclosures(case.input.shape, case.dtype, places, found.lo, found.hi, found.nearest)
 
 
 def _around(case: Case, value: Floats, error: Floats, shape: tuple[int, ...]) -> Enclosures:

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from multimargin_conformance.calling import Arrays
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures
 from multimargin_reference.formats import DTYPES, HALVES
-from multimargin_reference.grid_enclosure import grid_values
+from multimargin_reference.grid_enclosure import grid_part
 
 WIDTHS = tuple(2**k for k in range(3, 14))
 REST = 3  # classes after the last whole block
@@ -161,4 +160,4 @@ def _expectation(kind: Kind, width: int, dtype: str, part: str) -> Enclosures:
 def _instead(case: Case, value: float, part: str) -> Enclosures:
     """Return what is legal for a call with a value in place of each NaN, and masks as inactive logits."""
     x: NDArray[np.float64] = np.nan_to_num(case.input.astype(np.float64), nan=value, neginf=INACTIVE)
-    return part_of(grid_values(replace(case, input=x.astype(case.input.dtype))), part)
+    return grid_part(replace(case, input=x.astype(case.input.dtype)), part).full()

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multimargin_conformance.checks.single import exact_part, part_of
+from multimargin_conformance.checks.single import exact_part
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures, expected_values
 from multimargin_reference.formats import DTYPES
-from multimargin_reference.grid_enclosure import grid_values
+from multimargin_reference.grid_enclosure import grid_part
 from multimargin_vectors.families.covering import without_kinks
 
 FAR = 64.0  # from the margin
@@ -46,7 +46,7 @@ def stands_for(case: Case, stand_in: Case, part: str) -> Expected | None:
     """Return the call with what is legal for the one that stands for it; halves have no bound of grids."""
     values = exact_part(stand_in, part)
     if values is None and case.dtype in LARGEST:
-        values = part_of(grid_values(stand_in), part)
+        values = grid_part(stand_in, part).full()
     return None if values is None else Expected(case, values)
 
 
@@ -60,7 +60,7 @@ def fine(case: Case, part: str) -> Expected | None:
     x += step * (1 + np.arange(x.size).reshape(x.shape) % 5)
     x[np.arange(len(x)), y] += 3 * step
     fine = with_input(case, x)
-    return Expected(fine, part_of(grid_values(fine), part))
+    return Expected(fine, grid_part(fine, part).full())
 
 
 def plain(case: Case, part: str) -> Expected | None:

@@ -6,18 +6,17 @@ Of a loss for each row the enclosures are narrower than a term is large, and in 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from multimargin_conformance.checks.corners import STEPS
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
-from multimargin_reference.grid_enclosure import grid_values
+from multimargin_reference.grid_enclosure import grid_part
 
 SIZES = ((260, 2100), (2100, 260), (600, 1100))  # whole tiles on all sides of others, up to 64 x 512 and 512 x 64
 OPTIONS = (  # power, reduction and whether there are weights, by size; of the first dtype and of the second
@@ -53,7 +52,7 @@ def _item(dense: Dense, part: str) -> Item:
     def run(session: Session) -> Result:
         session.needs("raw")  # or the protocol's lines would be too long
         case = call(dense)
-        expected = part_of(grid_values(case if part == "gradient" else replace(case, grad_output=None)), part)
+        expected = grid_part(case, part)
         return result_of(judge(part, session.function(part)(case), expected, "every term is active"))
 
     rows, classes = dense.shape

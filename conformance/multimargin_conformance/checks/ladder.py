@@ -20,9 +20,10 @@ from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.expectation import Enclosures, Values
+from multimargin_reference.expectation import Values
+from multimargin_reference.few_enclosures import AnyEnclosures
 from multimargin_reference.formats import DTYPES, HALVES
-from multimargin_reference.grid_enclosure import grid_values
+from multimargin_reference.grid_enclosure import grid_part, grid_values
 from multimargin_vectors.splitmix import integers
 
 FIRST = 41  # all smaller sizes have calls of their own (sizes)
@@ -136,12 +137,11 @@ def _item(steps: list[Step], least: int, part: str) -> Item:
     return Item(id_, clause, dtype, part, run, kind="ladder", calls=calls)
 
 
-def expectation(step: Step, part: str) -> Enclosures:
+def expectation(step: Step, part: str) -> AnyEnclosures:
     """Return what is legal for the loss or the gradient of a step's call."""
     if step.size * 2 <= KEPT:
         return part_of(_kept_expectation(step), part)
-    case = call(step)
-    return part_of(grid_values(case if part == "gradient" else replace(case, grad_output=None)), part)
+    return grid_part(call(step), part)
 
 
 @cache

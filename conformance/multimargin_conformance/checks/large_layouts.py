@@ -21,11 +21,10 @@ from multimargin_conformance.checks.contexts import larger, many, valid
 from multimargin_conformance.checks.corners import STEPS
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import ALL, CLASSES, OF_INPUT, constant
-from multimargin_conformance.checks.single import part_of
 from multimargin_conformance.judge import judge
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
-from multimargin_reference.grid_enclosure import grid_values
+from multimargin_reference.grid_enclosure import grid_part
 from multimargin_vectors.draft import has_kink
 
 LARGEST = (1100, 1000)  # past 2**20 logits
@@ -89,7 +88,7 @@ def _item(clause: str, dtype: str, part: str, name: str, calls: Sequence[tuple[b
             arrays = {name: getattr(case, name) for name in ARGUMENTS[part]}
             observation = session.function(part)(case, **{n: place(a) for n, a in arrays.items() if a is not None})
             why = f"arguments {place.__name__.strip('_').replace('_', ' ')}, of {made.shape}"
-            if finding := judge(part, observation, part_of(grid_values(case), part), why):
+            if finding := judge(part, observation, grid_part(case, part), why):
                 return result_of(finding)
         return PASS
 

@@ -25,7 +25,8 @@ from multimargin_conformance.outcome import Observation
 from multimargin_conformance.session import Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
-from multimargin_reference.expectation import Enclosures, Values
+from multimargin_reference.expectation import Values
+from multimargin_reference.few_enclosures import AnyEnclosures
 from multimargin_reference.formats import DTYPES, FORMATS
 from multimargin_reference.grid_enclosure import grid_values
 from multimargin_vectors.splitmix import integers
@@ -56,7 +57,7 @@ STEPPING = (BY_STEPS, REJECTED, BOTH_PARTS, *(f"{BY_STEPS}-{how}" for how in HOW
 VALID = (0b111111, 0b101010, 0b110100, 0b011011)  # which calls of each thread are valid, so that no two keep in step
 OF_SIZES = "threads-of-sizes"
 WARMED = (*STEPPING, OF_SIZES)
-Legal = Callable[[str], Enclosures]
+Legal = Callable[[str], AnyEnclosures]
 Memory = Callable[[list[Case], str], list[Arrays]]  # what is handed over in place of each call's own arrays
 CLAUSES = {"PURITY-3": ["calls from several threads"]}
 

@@ -21,14 +21,16 @@ from multimargin_conformance.checks.changes import in_dtype, rows_of, with_input
 from multimargin_conformance.checks.contexts import contexts, larger, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.layouts import every_other
-from multimargin_conformance.checks.single import is_refused, judge_call, part_of
+from multimargin_conformance.checks.single import exact_part, is_refused, judge_call, part_of
 from multimargin_conformance.judge import Finding, judge
 from multimargin_conformance.outcome import Returned
 from multimargin_conformance.session import PASS, Result, Session, result_of
 from multimargin_reference.case import Case
 from multimargin_reference.exact_values import legal_values
 from multimargin_reference.expectation import Enclosures, Values
+from multimargin_reference.few_enclosures import AnyEnclosures, FewEnclosures
 from multimargin_reference.formats import DTYPES, HALVES
+from multimargin_reference.grid_enclosure import grid_part
 from multimargin_reference.rejection import meaning
 from multimargin_vectors.draft import uniform
 from multimargin_vectors.families.covering import without_kinks
@@ -135,6 +137,24 @@ def _halves(case: Case) -> tuple[str, ...]:
     """Return the halves that a call may be computed in: its weight's; of whole numbers, the default may be either."""
     of_weight = () if case.weight is None else (case.weight.dtype.name,)
     return tuple(HALVES) if case.input.dtype.kind in "iu" else tuple(name for name in of_weight if name in HALVES)
+
+
+def _as_usual(session: Session, case: Case, part: str, scope: Scope, given: Arrays) -> Finding | None:
+    """Judge by what is legal for the usual call, which is kept: other calls are of the same arrays."""
+    if case.dtype in HALVES:
+        return judge_call(session, case, part, scope, given)
+    observation = session.function(part)(case, **given)
+    if is_refused(session, case, part, observation, given):
+        return None
+    return judge(part, observation, _usual(case, part), "the usual call's, on a grid")
+
+
+@cache
+def _usual(case: Case, part: str) -> AnyEnclosures:
+    exact = exact_part(meaning(case), part)
+    if exact is None:
+        return grid_part(meaning(case), part)
+    return exact if part == "loss" else FewEnclosures.of(exact)
 
 
 def _in_inputs_shape(session: Session, case: Case, part: str, _: Scope, given: Arrays) -> Finding | None:
@@ -300,15 +320,15 @@ def _other_weights(dtype: str) -> tuple[Case, ...]:
 
 
 UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
-    "narrow-targets": (_narrow_targets, judge_call),
-    f"narrow-targets{STRIDED}": (_narrow_targets, judge_call),
+    "narrow-targets": (_narrow_targets, _as_usual),
+    f"narrow-targets{STRIDED}": (_narrow_targets, _as_usual),
     "integer-logits": (_integer_logits, _in_any_dtype),
     "other-weights": (_other_weights, _in_any_dtype),
-    "int32-targets": (_varied(_int32_targets), judge_call),
+    "int32-targets": (_varied(_int32_targets), _as_usual),
     "other-weight": (_varied(_other_weight, _other_weight_and_targets), _in_any_dtype),
     "one-target": (_varied(_one_target), _in_inputs_shape),
     "no-axis": (_varied(_no_axis), _in_inputs_shape),
-    "float-p": (_varied(_float_p), judge_call),
+    "float-p": (_varied(_float_p), _as_usual),
     "numpy-p": (_varied(_numpy_p), _in_any_dtype),
     "integer-weight": (_varied(_integer_weight), _in_any_dtype),
     HALF_WEIGHT: (_varied(_half_weight), _in_any_dtype),
