@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,35 @@ def test_a_lock_of_the_implementation_ends_the_turns_and_not_the_calls() -> None
     for thread in both:
         thread.join(timeout=60)
     assert sorted(order) == ["a", "b"]
+
+
+class Lazy:
+    """What is computed once, under a lock that all instances share in Python 3.11."""
+
+    @cached_property
+    def total(self) -> int:
+        """Something."""
+        return _sum(5)
+
+
+def test_the_lock_of_a_cached_property_is_passed_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, ended, found = steps.Turns(2), [], []
+    monkeypatch.setattr(turns, "_end", lambda: ended.append(True))
+
+    def work() -> None:
+        with turns.taken():
+            found.extend(_totals(3))
+
+    both = [threading.Thread(target=work) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(timeout=60)
+    assert (found, ended) == ([10] * 6, [])
+
+
+def _totals(count: int) -> list[int]:
+    return [Lazy().total for _ in range(count)]
 
 
 def _locked(lock: Any, name: str) -> str:

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +21,8 @@ MOST = 4000  # operations of a thread; after them it runs on: what compiles some
 PATIENCE_S = 0.1  # for a turn: who has it may wait for a lock that another one holds, and then all run on
 LATE_S = 1.0  # for the others to begin: once one of them is later, all go on alone
 SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter that do not take turns: short, so that calls interleave
+# of functools, where all instances share a lock: threads in step would wait for it
+LOCKING = getattr(cached_property.__get__, "__code__", None) if hasattr(cached_property(len), "lock") else None
 OWN = str(Path(__file__).resolve().parents[1]) + os.sep  # the suite's own code is left alone
 
 
@@ -80,11 +83,19 @@ class Turns:
     def taken(self) -> Iterator[None]:
         """Take turns with the other threads before each operation of the functions that this one calls."""
         left = MOST
+        whole: FrameType | None = None  # that is one operation, with all that it calls
 
-        def trace(frame: FrameType, _event: str, _argument: Any) -> Callable[..., Any] | None:
-            nonlocal left
+        def trace(frame: FrameType, event: str, _argument: Any) -> Callable[..., Any] | None:
+            nonlocal left, whole
+            if whole is not None:
+                whole = None if frame is whole and event == "return" else whole
+                return trace if frame is whole else None
             if frame.f_code.co_filename.startswith(OWN):
                 return None
+            if frame.f_code is LOCKING:
+                whole = frame
+                frame.f_trace_lines = False
+                return trace
             left -= 1
             if left < 0 or self._free:
                 sys.settrace(None)
