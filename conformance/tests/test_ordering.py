@@ -59,3 +59,11 @@ def test_a_fault_of_a_late_clause_ends_the_run_soon_and_verdicts_keep_their_orde
     assert report.counts["pass"] < report.planned / 4
     assert report.planned == len(report.verdicts) == report.counts["pass"] + 1 + report.counts["skip"]
     assert [v.id for v in report.verdicts] == [item.id for item in ITEMS]
+
+
+def test_every_sort_of_a_clause_has_a_turn_before_one_has_its_second() -> None:
+    unusual = [ITEMS[place] for place in breadth_first(ITEMS) if ITEMS[place].kind == "unusual"]
+    for part in ("loss", "gradient"):
+        names = [item.id.split("/")[2] for item in unusual if item.part == part]
+        found = len(set(names))
+        assert len(set(names[:found])) == found > 10
