@@ -23,7 +23,7 @@ TAKES = {
     "held": 32,
     "huge": 2048,
     "instances": 16,
-    "ladder": 32,
+    "ladder": 16,
     "layouts": 32,
     "magnitudes": 32,
     "many": 64,

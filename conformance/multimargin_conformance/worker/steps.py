@@ -6,24 +6,49 @@ mostly read again in time.
 
 from __future__ import annotations
 
+import dis
 import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 MOST = 4000  # operations of a thread; after them it runs on: what compiles something first would take minutes
 PATIENCE_S = 0.1  # for a turn: who has it may wait for a lock that another one holds, and then all run on
 LATE_S = 1.0  # for the others to begin: once one of them is later, all go on alone
 SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter that do not take turns: short, so that calls interleave
+ALONE = (  # operations, by how their names begin: of the thread's own names, constants, stack and place
+    "LOAD_FAST",
+    "STORE_FAST",
+    "LOAD_CONST",
+    "LOAD_SMALL_INT",
+    "PUSH_NULL",
+    "COPY",
+    "SWAP",
+    "RESUME",
+    "NOP",
+    "PRECALL",
+    "KW_NAMES",
+    "JUMP_FORWARD",
+    "JUMP_BACKWARD",
+)
 # of functools, where all instances share a lock: threads in step would wait for it
 LOCKING = getattr(cached_property.__get__, "__code__", None) if hasattr(cached_property(len), "lock") else None
 OWN = str(Path(__file__).resolve().parents[1]) + os.sep  # the suite's own code is left alone
+
+
+@cache
+def _alone(code: CodeType) -> frozenset[int]:
+    """Return where code does what no other thread can see, such as to move a name's value to the stack.
+
+    When that is done, before another thread's operations or after them, makes no difference to any.
+    """
+    return frozenset(i.offset for i in dis.get_instructions(code) if i.opname.startswith(ALONE))
 
 
 @contextmanager
@@ -101,7 +126,8 @@ class Turns:
                 sys.settrace(None)
                 return None
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
-            self._wait()
+            if event != "opcode" or frame.f_lasti not in _alone(frame.f_code):
+                self._wait()
             return trace
 
         before = sys.gettrace()
