@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="tiny shapes, one thread, one round: does it run?")
     parser.add_argument("--output", type=Path, metavar="DIR", help=f"write {', '.join(FILES.values())} there")
     parser.add_argument("--again", type=Path, metavar="DIR", help="write tables and picture from speed.json there")
+    parser.add_argument("--only", choices=PARTS, help="measure one part again, for the speed.json in --output")
     parser.add_argument("--part", choices=(*PARTS, COMPILING), help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
@@ -80,8 +81,10 @@ def main() -> None:
         return
     if options.again:
         data = json.loads((options.again / FILES["data"]).read_text(encoding="utf-8"))
+    elif options.only and options.output:
+        data = renewed(options.output, plan, options.only)
     else:
-        data = everything(plan)
+        data = everything(plan, (options.only,) if options.only else PARTS)
     if folder := options.output or options.again:
         write(data, folder)
     print(full(data))
@@ -103,13 +106,21 @@ def part(name: str, plan: Plan, threads: int) -> dict[str, Any]:
     return found
 
 
-def everything(plan: Plan) -> dict[str, Any]:
-    """Measure all parts, one after the other, and return the data of speed.json."""
+def renewed(folder: Path, plan: Plan, name: str) -> dict[str, Any]:
+    """Measure one part again and return the data with it. Raises ValueError where the others are another machine's."""
+    data = json.loads((folder / FILES["data"]).read_text(encoding="utf-8"))
+    if data["machine"] != machine():
+        raise ValueError(f"measured on {data['machine']}, but should be {machine()}: measure everything there")
+    return {**data, **{key: value for key, value in everything(plan, (name,)).items() if value}}
+
+
+def everything(plan: Plan, parts: Sequence[str] = PARTS) -> dict[str, Any]:
+    """Measure the parts, one after the other, and return the data of speed.json."""
     threads = [n for n in plan.threads if n <= (os.cpu_count() or 1)]
-    jobs = [(name, n) for name in PARTS for n in (threads if name in THREADED else [max(threads)])]
+    jobs = [(name, n) for name in parts for n in (threads if name in THREADED else [max(threads)])]
     data: dict[str, Any] = {"machine": machine(), "rounds": plan.rounds, "left_out": {}, "failed": {}, "floors": {}}
     with tempfile.TemporaryDirectory() as folder:
-        if COMPILED not in plan.without:
+        if COMPILED not in plan.without and set(parts) & set(THREADED):
             _together([(COMPILING, n) for n in threads], plan, Path(folder), len(threads))
         found = _together(jobs, plan, Path(folder), 2 if plan.dry else 1)
     for result in ({key: [] for key in LISTS}, *found):

@@ -98,3 +98,6 @@ def test_a_dry_run_of_speed_measures_and_writes_everything(tmp_path: Path) -> No
     written = {path: path.read_bytes() for path in tmp_path.iterdir()}
     _speed("--again", tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == written
+    (tmp_path / "speed.json").write_text(json.dumps({**data, "machine": {"cpu": "another"}}), encoding="utf-8")
+    with pytest.raises(AssertionError, match="measure everything there"):
+        _speed("--dry", "--only", "isolation", "--output", tmp_path)

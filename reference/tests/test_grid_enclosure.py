@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from multimargin_reference.case import Case
 from multimargin_reference.expectation import Enclosures, expected_values
+from multimargin_reference.few_enclosures import FewEnclosures
 from multimargin_reference.formats import DTYPES
-from multimargin_reference.grid_enclosure import SLACK, grid_values
+from multimargin_reference.grid_enclosure import SLACK, grid_part, grid_values
 
 ROUNDED_IN = 2  # the ends of derived enclosures are rounded inward to the dtype's grid, by less than an ulp: 2 u size
 SHAPES = ((1, 1), (1, 3), (3, 5), (7, 3), (2, 6), (5,), (3,), (40, 3))
@@ -95,3 +96,47 @@ def check(case: Case) -> None:
     assert (wide.gradient is None) == (case.grad_output is None)
     if wide.gradient is not None and derived.gradient is not None:
         assert_around(wide.gradient, derived.gradient, gradient, u)
+
+
+def wide(seed: int, dtype: str) -> Case:
+    """A call on a grid, of whose many classes few are active."""
+    case = drawn(seed, dtype)
+    x = np.full((*case.input.shape[:-1], 97), -64, case.input.dtype)
+    x[..., : case.input.shape[-1]] = case.input
+    weight = None if case.weight is None else np.resize(case.weight, 97)
+    g = case.grad_output if case.grad_output is not None else np.ones_like(x, shape=())
+    reduction = "sum" if case.grad_output is None else case.reduction
+    return replace(case, input=x, weight=weight, grad_output=g, reduction=reduction)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_as_every_elements(dtype: str) -> None:
+    for seed in range(60):
+        case = wide(seed, dtype)
+        values, few = grid_values(case), grid_part(case, "gradient")
+        assert values.gradient is not None
+        assert isinstance(few, FewEnclosures)
+        same(few.full(), values.gradient)
+        same(FewEnclosures.of(values.gradient).full(), values.gradient)
+        same(grid_part(case, "loss").full(), values.loss)
+        for number, name in enumerate(("nearest", "lo", "hi")):
+            for changed in (None, np.nan, np.inf, 1e-30, -0.0, 7.0):
+                result = getattr(values.gradient, name).astype(dtype).reshape(values.gradient.shape).copy()
+                if changed is not None:
+                    result.reshape(-1)[(seed * 37 + number) % result.size] = changed
+                fine = not values.gradient.outside(result).any()
+                assert few.admits(result) == values.gradient.admits(result) == fine, (seed, name, changed)
+
+
+def same(found: Enclosures, expected: Enclosures) -> None:
+    """Assert that two are equal in every element."""
+    assert (found.shape, found.dtype, found.also) == (expected.shape, expected.dtype, expected.also)
+    for name in ("lo", "hi", "nearest"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+
+
+def test_what_cannot_be_written_so_is_an_error() -> None:
+    zero = np.zeros(3)
+    for more in ({"also": {1: frozenset({"nan"})}}, {"dtype": None}, {"wide_lo": zero}):
+        with pytest.raises(ValueError, match="one interval an element"):
+            FewEnclosures.of(replace(Enclosures((3,), "float32", zero, zero, zero), **more))
