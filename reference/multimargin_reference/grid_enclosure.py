@@ -106,7 +106,7 @@ def _gradient(case: Case, terms: _Terms) -> FewEnclosures:
     error = np.append(np.abs(others) * SLACK, cancelled * (terms.counts + 2 + SLACK))
     found = _around(case, value / divisor, error / divisor * _unit(case), case.input.shape)
     places = np.append(terms.place, terms.target)
-    return FewEnclosures(case.input.shape, case.dtype, places, found.lo, found.hi, found.nearest)
+    return FewEnclosures(found.shape, case.dtype, places, found.lo, found.hi, found.nearest)
 
 
 def _around(case: Case, value: Floats, error: Floats, shape: tuple[int, ...]) -> Enclosures:

@@ -117,7 +117,9 @@ def test_the_same_as_every_elements(dtype: str) -> None:
         assert values.gradient is not None
         assert isinstance(few, FewEnclosures)
         same(few.full(), values.gradient)
-        same(FewEnclosures.of(values.gradient).full(), values.gradient)
+        of_all = FewEnclosures.of(values.gradient)
+        same(of_all.full(), values.gradient)
+        assert of_all.places.shape == (np.count_nonzero((values.gradient.lo != 0) | (values.gradient.hi != 0)),)
         same(grid_part(case, "loss").full(), values.loss)
         for number, name in enumerate(("nearest", "lo", "hi")):
             for changed in (None, np.nan, np.inf, 1e-30, -0.0, 7.0):
@@ -125,7 +127,8 @@ def test_the_same_as_every_elements(dtype: str) -> None:
                 if changed is not None:
                     result.reshape(-1)[(seed * 37 + number) % result.size] = changed
                 fine = not values.gradient.outside(result).any()
-                assert few.admits(result) == values.gradient.admits(result) == fine, (seed, name, changed)
+                admitted = {each.admits(result) for each in (few, of_all, values.gradient)}
+                assert admitted == {fine}, (seed, name, changed)
 
 
 def same(found: Enclosures, expected: Enclosures) -> None:
@@ -138,5 +141,25 @@ def same(found: Enclosures, expected: Enclosures) -> None:
 def test_what_cannot_be_written_so_is_an_error() -> None:
     zero = np.zeros(3)
     for more in ({"also": {1: frozenset({"nan"})}}, {"dtype": None}, {"wide_lo": zero}):
-        with pytest.raises(ValueError, match="one interval an element"):
+        with pytest.raises(ValueError, match=r"^special values, no .* one interval an element$"):
             FewEnclosures.of(replace(Enclosures((3,), "float32", zero, zero, zero), **more))
+
+
+def test_special_values_are_admitted_where_they_are_legal() -> None:
+    zero = np.zeros(2)
+    found = Enclosures((2,), "float32", zero, zero, zero, {1: frozenset({"nan"})})
+    assert found.admits(np.array([0, np.nan], np.float32))
+    assert not found.admits(np.array([np.nan, 0], np.float32))
+
+
+def test_where_many_are_not_0_every_element_has_its_own() -> None:
+    assert isinstance(grid_part(row([0.0] * 40, 0.5), "gradient"), Enclosures)
+
+
+BETWEEN = row([2.0**24, 2.0**24, 2.0**24 - 1], 0.5)  # no float32 is where terms begin to be active
+FAR = row([0.0, 3.0, 1.0], -1e300)  # nor here
+
+
+@pytest.mark.parametrize(("case", "loss"), [(BETWEEN, 1 / 6), (FAR, 0)], ids=["between", "far"])
+def test_terms_begin_where_the_dtype_has_no_number(case: Case, loss: float) -> None:
+    assert grid_values(case).loss.nearest == np.float32(loss)
