@@ -87,10 +87,14 @@ def test_a_lock_of_the_implementation_ends_the_turns_and_not_the_calls() -> None
             order.append(_locked(lock, name))
 
     both = [threading.Thread(target=work, args=(name,)) for name in "ab"]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join(timeout=60)
+    before = sys.getswitchinterval()
+    with steps.switching(often=False):
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join(timeout=60)
+        assert sys.getswitchinterval() < before
+    assert sys.getswitchinterval() == before
     assert sorted(order) == ["a", "b"]
 
 
