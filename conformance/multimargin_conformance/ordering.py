@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from multimargin_conformance.checks.first import KIND
 from multimargin_conformance.checks.item import Item
@@ -45,13 +46,18 @@ def in_turn(items: Sequence[Item]) -> list[int]:
     return sorted(range(len(items)), key=lambda place: (items[place].kind != KIND, place))
 
 
-def breadth_first(items: Sequence[Item]) -> list[int]:
+def breadth_first(items: Sequence[Item]) -> Sequence[int]:
     """Return the places of all items so that each sort of check has had about as much time as any other.
 
     A sort is what has the same clause, part and kind, and more narrowly the same name too, but for its numbers, where
     a check has one: the product of both times counts. A mistake that one sort alone sees is found early, wherever its
     clause stands in the specification; its second and third check wait for the first ones of others.
     """
+    return _breadth_first(tuple(items))
+
+
+@lru_cache(maxsize=16)
+def _breadth_first(items: tuple[Item, ...]) -> tuple[int, ...]:
     spent: Counter[tuple[str, ...]] = Counter()
     turns = []
     for item in items:
@@ -60,7 +66,7 @@ def breadth_first(items: Sequence[Item]) -> list[int]:
         spent[group] += takes(item)
         spent[sort] += takes(item)
         turns.append(spent[group] * spent[sort])
-    return sorted(range(len(items)), key=lambda place: (items[place].kind != KIND, turns[place], place))
+    return tuple(sorted(range(len(items)), key=lambda place: (items[place].kind != KIND, turns[place], place)))
 
 
 def takes(item: Item) -> int:

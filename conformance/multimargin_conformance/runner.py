@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,14 @@ from multimargin_conformance.session import Result, Session, Settled, result_of
 from multimargin_conformance.shard_causes import leads
 from multimargin_conformance.sharding import Shard, record, shard_of, share
 from multimargin_conformance.timing import timed
-from multimargin_conformance.verdicts import backend_data, behaviour, halves, verdict_of
+from multimargin_conformance.verdicts import backend_data, behaviour, halves, not_run, verdict_of
 from multimargin_reference.clauses import CLAUSES
 from multimargin_reference.rejection import rejecting_clause
 from multimargin_reports import Report, Verdict
 from multimargin_reports.logfile import LogWriter
 
 Progress = Callable[[int, int], None]
+MOST_NOT_RUN = 2**15  # checks that were not run, of which is kept what is said of them
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def check(
             except KeyboardInterrupt:
                 complete = False
         verdicts = [_shown(each, diagnosis, under_test, entries) for each in ran]
-        own = {each.item.id: each.verdict.failure for each in ran if each.item.id in diagnosis.marks}
+        own = {v.id: v.failure for v in (each.verdict for each in ran) if v.id in diagnosis.marks}
         entry_uses = uses(entries, verdicts, whole, everything)
         more = {"leads": leads(diagnosis, own), "entries": [asdict(use) for use in entry_uses]}
         kept = {"shard": {**_record(part, places, len(planned), session), **more}} if part else {}
@@ -204,6 +206,8 @@ def _record(part: Shard, places: Sequence[int], planned: int, session: Session) 
 
 def _matching(items: Sequence[Item], select: str, clause: str) -> list[Item]:
     """Return the items whose id matches `select` and one of whose clauses matches one of the globs in `clause`."""
+    if not (select or clause):
+        return list(items)
     globs = clause.split(",") if clause else ["*"]
     named = {name for item in items for name in (item.clause, *item.also)}
     wanted = {name for name in named if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
@@ -282,10 +286,9 @@ def _run(
     ran: dict[int, Ran] = {}
     stopped, complete = "", True
 
-    def settled(place: int, result: Result) -> None:
-        verdict = marked(verdict_of(items[place], result, session.subject), entries)
-        ran[place] = Ran(items[place], result, verdict)
-        noted(verdict)
+    def settled(place: int, found: Ran) -> None:
+        ran[place] = found
+        noted(found.verdict)
         if progress:
             progress(len(ran), len(items))
 
@@ -293,22 +296,31 @@ def _run(
         try:
             for place, item in zip(order, session.caller.ahead([items[place] for place in order]), strict=True):
                 session.place = place
-                result = Result("skip", reason=stopped) if stopped else _guarded(item, session)
+                found = _ran(item, _guarded(item, session), session, entries)
                 with interrupts.held():
-                    settled(place, result)
-                if fail_fast and result.status == "fail" and not ran[place].verdict.known:
+                    settled(place, found)
+                if fail_fast and found.result.status == "fail" and not found.verdict.known:
                     stopped = "not run: an earlier check failed"
+                    break
             interrupts.hold()
         except KeyboardInterrupt:
             interrupts.hold()
             stopped, complete = "not run: interrupted", False
-        for place in order if not complete else ():
-            if place not in ran:
-                settled(place, Result("skip", reason=stopped))
+    for place in order[len(ran) :]:
+        settled(place, _not_run(items[place], stopped))
     for turn, result in ({} if stopped else session.caller.late()).items():
-        item = items[order[turn]]
-        ran[order[turn]] = Ran(item, result, marked(verdict_of(item, result, session.subject), entries))
+        ran[order[turn]] = _ran(items[order[turn]], result, session, entries)
     return [ran[place] for place in range(len(items))], complete
+
+
+def _ran(item: Item, result: Result, session: Session, entries: Sequence[Entry]) -> Ran:
+    return Ran(item, result, marked(verdict_of(item, result, session.subject), entries))
+
+
+@lru_cache(maxsize=MOST_NOT_RUN)
+def _not_run(item: Item, reason: str) -> Ran:
+    """Return what is found of a check that is not run: kept, for after an early failure that is most of them."""
+    return Ran(item, Result("skip", reason=reason), not_run(item, reason))
 
 
 def run_some(items: Sequence[Item], session: Session) -> Iterator[Verdict]:

@@ -49,6 +49,12 @@ def verdict_of(item: Item, result: Result, under_test: Subject, smallest: Smalle
     )
 
 
+def not_run(item: Item, reason: str) -> Verdict:
+    """Return the verdict of a check that was not run."""
+    clause = CLAUSES[item.clause]
+    return Verdict(item.id, clause.id, clause.title, clause.level, item.dtype, "skip", item.case, reason)
+
+
 def _failure(item: Item, finding: Finding, clause: Clause, under_test: Subject, smallest: Smallest | None) -> Failure:
     """Say what is wrong with a check's own call, or with the smallest one that fails like it."""
     case = finding.case or (item.call() if item.call is not None else by_id()[item.case].case if item.case else None)

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from multimargin_reference.formats import HALVES
 from multimargin_reference.validation import Arguments, validate, validate_grad_output
 
 Array = NDArray[Any]
+FLOAT32, HALF_BYTES = np.dtype(np.float32), 2
 QUIET: dict[str, Any] = {"all": "ignore"}  # for np.errstate: infinities and NaN are results here, not accidents
 
 
@@ -101,7 +101,7 @@ class Work:
 
 def widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype to compute in: float32 for halves, otherwise the same."""
-    return np.dtype(np.float32) if dtype.name in HALVES else dtype
+    return FLOAT32 if dtype.itemsize == HALF_BYTES else dtype
 
 
 def row_weight(k: Work) -> Array | None:
