@@ -3,7 +3,7 @@
 Every pair of values of shape, reduction, weights, power and margin occurs, and every triple but those of shape and
 margin: a mistake that needs three of them to be so is met whatever it is about. Kernels choose their path by size too:
 `larger` has sizes that are a block and a remainder, several blocks, or ordinary in training, with and without weights;
-`many` has few calls, past the sizes from which kernels take other paths.
+`many` has few calls, past the sizes from which kernels take other paths: many classes, many rows, and both.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ LARGER = (
     (1, 1),
     (64, 64),
 )
-MANY = ((4, 2**15), (2**14, 4), (2**14,))  # powers of two: what is divided by them stays exact
+MANY = ((4, 2**15), (2**14, 4), (2**14,), (128, 256))  # powers of two: what is divided by them stays exact
+FEWER = ((2, 2**14), (2**14, 2), (2**10,), (128, 256))  # of what is asked of these too, but costs more there
 ORDINARY = ((7,), (3, 7), (10, 10), (33, 35))
 MARGINS = (1.0, -0.75, 0.0, 0.5)
 WEIGHTS = ((0.5, 2.0, 1.0), (-1.0, 1.0, 2.0), (1.0, 0.0, 4.0))
@@ -126,13 +127,13 @@ def turned(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
 
 
 @cache
-def many(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
+def many(dtype: str, dtypes: tuple[str, ...], shapes: tuple[tuple[int, ...], ...] = MANY) -> tuple[Context, ...]:
     """Return one context with weights for each shape of many classes or rows, of another power in every other dtype."""
     turn = dtypes.index(dtype) % 2
     first = len(contexts()) + len(larger())
     return tuple(
-        Context(first + k, shape, REDUCTIONS[k], True, 1 + (k + turn) % 2, MARGINS[k + 1])
-        for k, shape in enumerate(MANY)
+        Context(first + k, shape, REDUCTIONS[k % 3], True, 1 + (k + turn) % 2, MARGINS[(k + 1) % 4])
+        for k, shape in enumerate(shapes)
     )
 
 
@@ -151,7 +152,7 @@ def valid(context: Context, dtype: str) -> Case:
         y[0] %= max(1, c.classes - 1)
         x[0, -1] = 3.0  # active: what is past the end of a vector loop counts
         x[np.arange(c.rows), y] = (numbers[np.arange(c.rows), y] - 4) * 0.5
-    elif c.shape in MANY:
+    elif c.shape in (*MANY, *FEWER):
         y = (c.classes * 5 // 8 + np.arange(c.rows)) % c.classes  # what is put beside it lies past a block's end too
         x[np.arange(c.rows), y] = 0.5
     else:

@@ -28,6 +28,7 @@ from multimargin_reference.formats import DTYPES, FORMATS, Format
 OPTIONS = tuple(product((1, 2), REDUCTIONS, (False, True)))
 SUMMANDS = 14  # classes
 MANY = (512, 4096, 8192)  # classes; powers of two, so that results are exact
+PAST = 2**17  # classes or rows, more than an index of 16 bits has
 COUNTED, MOST_COUNTED = 4096, 2**17  # classes that are all active
 STEP = 1.5  # units of roundoff: more than half a last place of 1.5, less than one and a half
 Make = Callable[[Format, int, str, bool], list[Case]]
@@ -140,6 +141,17 @@ def _largest(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     return found
 
 
+def _large_logits(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
+    """The largest number itself, and numbers far below 0 whose differences are as large: finite, all of them."""
+    if p == 2 or fmt.precision <= 11:
+        return []
+    weight, most = [1.0, 1.0] if weighted else None, float(fmt.largest)
+    below = [[-0.75, -0.5], [-0.625, -0.875]] if reduction != "sum" else [[-0.25, -0.5], [-0.625, -0.5]]
+    x = np.ldexp(below, fmt.emax + 1)
+    rows = [([[0.0, most]], [0]), ([[-most, 0.0]], [0]), ([[most, -most / 4]], [1]), (x, [0, 1]), (x, [1, 0])]
+    return [_case(fmt, logits, y, p, reduction, weight, 0.0) for logits, y in rows]
+
+
 def _overflowing_sum(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     """Two terms of nine tenths of the largest number, or four rows of one: the sum is too large, the mean is not."""
     size = (0.9 * float(fmt.largest)) ** (1 / p)
@@ -229,32 +241,41 @@ def _summands(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]
 
 
 def _ties(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
-    """z = 0 at the ends, in the middle and at the edges of blocks of many classes, beside terms that are active."""
-    found = []
-    for classes in MANY if fmt.precision > 11 else ():
+    """z = 0 at the ends, in the middle and at the edges of blocks of many classes, beside terms that are active.
+
+    Past an index of 16 bits only once, and in as many rows.
+    """
+    found: list[Case] = []
+    if fmt.precision <= 11:
+        return found
+    past = p == 1 and reduction == "none" and not weighted
+    for classes in (*MANY, *((PAST,) if past else ())):
         x = np.full((2, classes), -16.0)
         x[:, [1, classes // 4, -3]] = [[1.0], [0.5]]
         x[:, [0, 256, 257, classes // 2, -2, -1]] = -0.5
         y, weight = [2, classes // 2 + 1], 1.0 + np.arange(classes) % 2
         x[[0, 1], y] = 0.0
         found.append(_case(fmt, x, y, p, reduction, weight if weighted else None, 0.5))
+    if past:
+        x = np.tile([[0.0, -0.5], [0.25, 0.0]], (PAST // 2, 1))
+        found.append(_case(fmt, x, np.arange(PAST) % 2, p, "sum", None, 0.5))
     return found
 
 
 def _all_active(fmt: Format, p: int, reduction: str, weighted: bool) -> list[Case]:
     """More active terms than a half counts, and more than 16 bits do, all of them alike.
 
-    The many are a batch in one half of the options, and none in the other.
+    The many are a batch of two rows in one half of the options, and none in the other.
     """
     if fmt.precision <= 11:
         return []
     few, many = (
-        _case(fmt, np.zeros((1, n)), [y], p, reduction, 2.0 - np.arange(n) % 2 if weighted else None, 0.5)
-        for n, y in ((COUNTED, 1), (MOST_COUNTED, MOST_COUNTED * 3 // 4))
+        _case(fmt, np.zeros((len(y), n)), y, p, reduction, 2.0 - np.arange(n) % 2 if weighted else None, 0.5)
+        for n, y in ((COUNTED, [1]), (MOST_COUNTED, [MOST_COUNTED * 3 // 4, MOST_COUNTED - 1]))
     )
     if (p + REDUCTIONS.index(reduction) + weighted + (fmt.name == "float64")) % 2:
         x = many.input[0]
-        many = replace(many, input=x, target=many.target.reshape(()), grad_output=np.ones((), x.dtype))
+        many = replace(many, input=x, target=many.target[0], grad_output=np.ones((), x.dtype))
     return [few, many]
 
 
@@ -262,6 +283,7 @@ EDGES = {
     "last-bit": Edge(("VALUE-1", "GRADIENT-1"), _last_bit),
     "margin-rounded": Edge(("VALUE-9", "GRADIENT-11"), _rounded_margin),
     "largest": Edge(("SPECIAL-6", "SPECIAL-6"), _largest),
+    "large-logits": Edge(("SPECIAL-6", "SPECIAL-6"), _large_logits),
     "overflowing-sum": Edge(("SPECIAL-6", "SPECIAL-6"), _overflowing_sum),
     "steepest-slopes": Edge(("SPECIAL-6", "SPECIAL-6"), _steepest),
     "weights-far-apart": Edge(("WEIGHT-5", "GRADIENT-7"), _far_apart),

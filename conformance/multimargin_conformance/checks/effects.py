@@ -17,7 +17,7 @@ from multimargin_conformance.calling import ARGUMENTS, Arrays
 from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks import changes, infinities, layouts, no_rows, targets, ties
 from multimargin_conformance.checks.changes import Expected
-from multimargin_conformance.checks.contexts import many, turned, valid
+from multimargin_conformance.checks.contexts import FEWER, MANY, many, turned, valid
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.checks.owned import has_numbers, is_written, number_of, of_its_owner, overwritten_later
 from multimargin_conformance.checks.single import is_refused
@@ -65,7 +65,7 @@ class Made:
     part: str
     dtypes: tuple[str, ...]
     capabilities: Capabilities
-    among_many: bool = False  # whether the calls are few, of many classes or rows
+    among: tuple[tuple[int, ...], ...] = ()  # shapes of many classes or rows, of which the calls are: few
 
     @property
     def calls(self) -> list[Expected]:
@@ -92,7 +92,7 @@ def items(scope: Scope) -> Iterator[Item]:
                         yield _placed(made, clause)
                     if part in KEPT.get(name, ()):
                         yield _overwritten(made)
-                if name in AMONG_MANY and (more := replace(made, among_many=True)).has_calls:
+                if name in AMONG and (more := replace(made, among=AMONG[name])).has_calls:
                     yield _among_many(more, clause)
 
 
@@ -103,7 +103,7 @@ def _calls(made: Made) -> list[Expected]:
 
 def _made(made: Made, *, smallest_first: bool = False) -> Iterator[Expected]:
     change = EFFECTS[made.name].change
-    contexts = (many if made.among_many else turned)(made.dtype, made.dtypes)
+    contexts = many(made.dtype, made.dtypes, made.among) if made.among else turned(made.dtype, made.dtypes)
     if smallest_first:
         contexts = tuple(sorted(contexts, key=lambda context: context.rows * context.classes))
     cases = (valid(context, made.dtype) for context in contexts)
@@ -282,6 +282,10 @@ EFFECTS = {
     "large-logits": Effect(("", "SPECIAL-6"), changes.large_logits),
     "minus-zero-margin": Effect(("VALUE-6", "GRADIENT-1"), changes.minus_zero_margin),
     "ties": Effect(("VALUE-3", "GRADIENT-4"), ties.ties),
+    "all-tied": Effect(("VALUE-3", "GRADIENT-4"), ties.all_tied),
+    "ties-at-one-target": Effect(("", "GRADIENT-4"), ties.ties_at_one_target),
+    "ties-beside-nan": Effect(("", "GRADIENT-4"), ties.ties_beside_nan),
+    "ties-beside-zero-grad-output": Effect(("", "GRADIENT-4"), ties.ties_beside_zero_grad_output),
     "ties-at-large-margin": Effect(("", "GRADIENT-4"), ties.ties_at_large_margin),
     "ties-beside-masked": Effect(("", "GRADIENT-4"), ties.ties_beside(-np.inf)),
     "ties-beside-infinite": Effect(("", "GRADIENT-4"), ties.ties_beside(np.inf)),
@@ -341,7 +345,7 @@ KEPT: dict[str, tuple[str, ...]] = {  # what may be answered without computing, 
     "empty-sum": ("loss",),
     "empty-mean": ("loss",),
 }
-AMONG_MANY = (
+AMONG_MOST = (
     "same-target",
     "sorted-targets",
     "wide-margin",
@@ -358,6 +362,12 @@ AMONG_MANY = (
     "large",
     "unused-weight-nan",
 )
+ELSEWHERE = ("held", "infinite-margin", "minus-infinite-margin")  # what is judged by more than its result
+AMONG = {
+    name: MANY if name in AMONG_MOST else FEWER
+    for name in EFFECTS
+    if name not in ELSEWHERE and not name.startswith(("empty", "single"))
+}
 CLAUSES: dict[str, list[str]] = {"PURITY-4": [f"{name}, overwritten by the caller" for name in KEPT]}
 for _name, _effect in EFFECTS.items():
     for _clause in dict.fromkeys(filter(None, _effect.clauses)):

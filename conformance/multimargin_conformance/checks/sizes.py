@@ -1,7 +1,9 @@
 """Every size class with every combination of p, reduction and weights: what is right when small and wrong when large.
 
 The calls are made here, not stored: random numbers on a grid that uses nearly all bits of the dtype, judged by the fast
-enclosures of grids. Margin, targets, grad_output, density and memory layout take turns.
+enclosures of grids. Margin, targets, grad_output, density and memory layout take turns. Whole vectors of classes beside
+rows that are no whole tiles, and the sizes of tiles, come as plain copies in which every row and class counts: what is
+written for one size alone has a path of its own for each option.
 """
 
 from __future__ import annotations
@@ -43,10 +45,23 @@ LARGE = (
     (260, 800),
     (513, 521),
 )  # both sizes past 99, past 512, and more than 2**18 logits
+UNEVEN = 63  # rows: no whole tiles of 2 to 32
+WHOLE = (8, 12, 20, 24, 28, 40, 48, 80, 96, 112, 160, 192, 224, 320, 384, 768, 1000)  # classes: whole vectors
+TILES = (16, 32, 64, 128, 256, 512, 1024)  # classes, each of which a kernel may be written for
+WHOLE_ROWS = (32, 64, 128, 256, 512)
+CROSSED = ((64, 64), (16, 1000), (16, 1024), (128, 100), (256, 256), (512, 512), (2, 70001))
+CROSSED_SINGLE = ((32,), (64,), (96,), (100,), (512,), (1000,), (1024,))
 REDUCTIONS = ("none", "mean", "sum")
 MARGINS = (1.0, 0.5, 2.0, -0.75, 8.0, 0.0, -8.0)
-GRADS = ((1.0,), (-2.0,), (0.5, -1.0, 4.0), (-0.25, 65536.0, 1.0, -4.0, 2.0), (2.0**-30, -1.0, 0.0))
-WEIGHTS = ((0.5, 2.0, 1.0, 4.0), (-1.0, 0.25, 1.0), (0.0, 1.0, 2.0, -0.5, 8.0))
+GRADS: tuple[tuple[float, ...], ...] = (
+    (1.0,),
+    (-2.0,),
+    (0.5, -1.0, 4.0),
+    (-0.25, 65536.0, 1.0, -4.0, 2.0),
+    (2.0**-30, -1.0, 0.0),
+)
+WEIGHTS: tuple[tuple[float, ...], ...] = ((0.5, 2.0, 1.0, 4.0), (-1.0, 0.25, 1.0), (0.0, 1.0, 2.0, -0.5, 8.0))
+FULL_WEIGHTS = ((0.5, 2.0, 1.0), (-1.0, 0.25, 4.0))  # another one at an index that wraps at a power of two
 ORDERS: tuple[tuple[str, Layout | None], ...] = (("", None), *LAYOUTS.items(), ("read-only", read_only))
 BITS = {("float32", 1): 20, ("float32", 2): 20, ("float64", 1): 32, ("float64", 2): 18}
 OF_LAYOUT = {"read-only": "PURITY-6"}  # clauses; PURITY-5 of the others
@@ -63,6 +78,7 @@ class Plan:
     reduction: str
     weighted: bool
     dtype: str
+    full: bool = False  # whether the arguments are plain copies, in which every row and class counts
 
     @property
     def size(self) -> str:
@@ -72,7 +88,7 @@ class Plan:
     @property
     def order(self) -> tuple[str, Layout | None]:
         """The memory layout whose turn it is, and its name."""
-        return ORDERS[self.number % len(ORDERS)]
+        return ORDERS[0 if self.full else self.number % len(ORDERS)]
 
     @property
     def name(self) -> str:
@@ -103,7 +119,20 @@ def plans(dtype: str) -> tuple[Plan, ...]:
     rows += [(shape, 2 - k % 2, REDUCTIONS[k % 3], k % 2 == 1) for k, shape in enumerate(LARGE)]
     alone = product(enumerate(ALONE), enumerate(((1, True), (2, True), (1, False))))
     rows += [(shape, p, REDUCTIONS[(k + j) % 3], weighted) for (k, shape), (j, (p, weighted)) in alone]
-    return tuple(Plan(k, *row, dtype) for k, row in enumerate(rows))
+    plain = _of_tiles(dtype == "float64")
+    return tuple(Plan(k, *row, dtype, k >= len(rows)) for k, row in enumerate([*rows, *plain]))
+
+
+def _of_tiles(turn: bool) -> list[tuple[tuple[int, ...], int, str, bool]]:
+    """Return what is asked of the sizes of tiles: every option, in two dtypes taken together, of what is crossed."""
+    options = list(product((1, 2), REDUCTIONS, (False, True)))
+    half = [(p, reduction, weighted) for k, (p, reduction, weighted) in enumerate(options) if (k + k // 2) % 2 == turn]
+    crossed = product((*((UNEVEN, classes) for classes in TILES), *CROSSED), half)
+    found = [(shape, *row) for shape, row in crossed]
+    found += [(shape, *row) for shape, row in product(CROSSED_SINGLE, options)]
+    few = (*((UNEVEN, classes) for classes in WHOLE), *((rows, UNEVEN) for rows in WHOLE_ROWS))
+    found += [(shape, *half[(k + j) % len(half)]) for k, shape in enumerate(few) for j in (0, 3)]
+    return found
 
 
 def _item(plan: Plan, part: str) -> Item:
@@ -165,13 +194,16 @@ def call(plan: Plan) -> Case:
     classes = plan.shape[-1]
     target = integers(5000 + k, rows, classes) if k % 5 else np.full(rows, classes - 1)
     x = _logits(plan, rows, classes)
+    if plan.full:
+        target = np.where(np.arange(rows) % 2, target, classes - 1 - np.arange(rows) % min(classes, 16))
     x[np.arange(rows), target] += 0.25 * (1 + k % 3)
-    margin = MARGINS[k % len(MARGINS)]
-    weight = np.resize(WEIGHTS[k % len(WEIGHTS)], classes).astype(dtype) if plan.weighted else None
+    margins, weights, grads = (MARGINS[:-1], FULL_WEIGHTS, GRADS[:-1]) if plan.full else (MARGINS, WEIGHTS, GRADS)
+    margin = margins[k % len(margins)]
+    weight = np.resize(weights[k % len(weights)], classes).astype(dtype) if plan.weighted else None
     shape = plan.shape[:-1] if plan.reduction == "none" else ()
-    grads = np.resize(GRADS[(k // 2) % len(GRADS)], shape).astype(dtype)
+    g = np.resize(grads[(k // 2) % len(grads)], shape).astype(dtype)
     x, y = x.reshape(plan.shape).astype(dtype), target.reshape(plan.shape[:-1])
-    return Case(x, y, plan.p, margin, weight, plan.reduction, grads)
+    return Case(x, y, plan.p, margin, weight, plan.reduction, g)
 
 
 def _logits(plan: Plan, rows: int, classes: int) -> NDArray[np.float64]:

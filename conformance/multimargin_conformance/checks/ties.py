@@ -11,14 +11,17 @@ from multimargin_conformance.checks.changes import (
     FAR,
     SMALLEST,
     Expected,
+    not_a_number,
     others,
     plain,
     replaced,
     rows_of,
+    some_zero_grad_output,
     stands_for,
     with_input,
 )
 from multimargin_reference.case import Case
+from multimargin_vectors.families.covering import without_kinks
 
 
 def ties(case: Case, part: str) -> Expected | None:
@@ -33,6 +36,40 @@ def ties(case: Case, part: str) -> Expected | None:
     else:
         x[row, other] = x[row, y] - case.margin
     return plain(with_input(case, x), part)
+
+
+def all_tied(case: Case, part: str) -> Expected | None:
+    """Put every class of every row but the target at z = 0, as where all logits are alike and the margin is 0."""
+    if case.input.shape[-1] < 2:
+        return None
+    x, y = rows_of(case)
+    row = np.arange(len(x))
+    own = x[row, y].copy()
+    x[:] = (own - case.margin)[:, None]
+    x[row, y] = own
+    return plain(with_input(case, x), part)
+
+
+def ties_at_one_target(case: Case, part: str) -> Expected | None:
+    """Put one class of every row at z = 0, and let all rows of a batch have the same target."""
+    if len(np.atleast_1d(case.target)) < 2:
+        return None
+    y = np.full_like(case.target, case.input.shape[-1] // 2)
+    moved = with_input(replace(case, target=y), without_kinks(rows_of(case)[0], y, float(case.margin)))
+    tied = _tied(moved, part, float(case.margin))
+    return None if tied is None else plain(tied, part)
+
+
+def ties_beside_nan(case: Case, part: str) -> Expected | None:
+    """Put one class of every row but the last at z = 0, and NaN at one of the last row."""
+    tied = _tied(case, part, case.margin) if len(np.atleast_1d(case.target)) > 1 else None
+    return None if tied is None else not_a_number(tied, part)
+
+
+def ties_beside_zero_grad_output(case: Case, part: str) -> Expected | None:
+    """Put one class of every row at z = 0, and let the last row's grad_output be 0."""
+    tied = _tied(case, part, case.margin)
+    return None if tied is None else some_zero_grad_output(tied, part)
 
 
 def _tied(case: Case, part: str, margin: float) -> Case | None:
