@@ -35,7 +35,9 @@ TAKES = {
     "repeated": 16,
     "rewritten": 32,
     "threads": 256,
+    "tiles": 4,
     "unusual": 16,
+    "windows": 64,
 }
 NUMBER = re.compile(r"[\d.]+")
 REJECTED = 8  # likewise, of contexts whose calls are to be rejected: they end soon

@@ -65,7 +65,7 @@ FULL_WEIGHTS = ((0.5, 2.0, 1.0), (-1.0, 0.25, 4.0))  # another one at an index t
 ORDERS: tuple[tuple[str, Layout | None], ...] = (("", None), *LAYOUTS.items(), ("read-only", read_only))
 BITS = {("float32", 1): 20, ("float32", 2): 20, ("float64", 1): 32, ("float64", 2): 18}
 OF_LAYOUT = {"read-only": "PURITY-6"}  # clauses; PURITY-5 of the others
-CLAUSES = {"SHAPE-4": ["sizes crossed with options"], "SHAPE-5": ["sizes crossed with options"]}
+CLAUSES = {clause: ["sizes crossed with options", "sizes of tiles with options"] for clause in ("SHAPE-4", "SHAPE-5")}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _of_tiles(turn: bool) -> list[tuple[tuple[int, ...], int, str, bool]]:
     options = list(product((1, 2), REDUCTIONS, (False, True)))
     half = [(p, reduction, weighted) for k, (p, reduction, weighted) in enumerate(options) if (k + k // 2) % 2 == turn]
     crossed = product((*((UNEVEN, classes) for classes in TILES), *CROSSED), half)
-    found = [(shape, *row) for shape, row in crossed]
+    found: list[tuple[tuple[int, ...], int, str, bool]] = [(shape, *row) for shape, row in crossed]
     found += [(shape, *row) for shape, row in product(CROSSED_SINGLE, options)]
     few = (*((UNEVEN, classes) for classes in WHOLE), *((rows, UNEVEN) for rows in WHOLE_ROWS))
     found += [(shape, *half[(k + j) % len(half)]) for k, shape in enumerate(few) for j in (0, 3)]
@@ -158,7 +158,8 @@ def _item(plan: Plan, part: str) -> Item:
             finding = replace(finding, message=message, clause=OF_LAYOUT.get(plan.order[0], "PURITY-5"))
         return result_of(finding)
 
-    name = f"{clause}/{plan.dtype}/sizes-{plan.size}-{plan.number}/{part}"
+    kind = "tiles" if plan.full else "sizes"
+    name = f"{clause}/{plan.dtype}/{kind}-{plan.size}-{plan.number}/{part}"
     return Item(
         name,
         clause,
@@ -166,7 +167,7 @@ def _item(plan: Plan, part: str) -> Item:
         part,
         run,
         also=also,
-        kind="sizes",
+        kind=kind,
         call=lambda: call(plan),
         calls=calls,
         prepare=lambda: expectation(plan),

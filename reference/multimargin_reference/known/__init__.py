@@ -33,6 +33,7 @@ from multimargin_reference.known import (
     faults_validation,
     faults_values,
     faults_weights,
+    faults_windows,
 )
 from multimargin_reference.known.alike import ALIKE
 from multimargin_reference.known.catalogue import Fault, Variant
@@ -78,6 +79,7 @@ FAULTS: tuple[Fault, ...] = (
     *faults_same_arrays.FAULTS,
     *faults_close.FAULTS,
     *faults_close.narrowed(WHOLE),
+    *faults_windows.FAULTS,
 )
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
