@@ -116,9 +116,13 @@ def _call(function: Callable[..., Any], arrays: dict[str, NDArray[Any] | None], 
 
 
 def attempt(call: Callable[[], Any]) -> Outcome:
-    """Make a call; everything that it does is an outcome. Raises KeyboardInterrupt alone."""
+    """Make a call; everything that it does is an outcome. Raises KeyboardInterrupt alone.
+
+    NumPy's settings for floating-point errors, all of them ignored, are the call's own: it may leave others behind.
+    """
     try:
-        value = call()
+        with np.errstate(all="ignore"):
+            value = call()
     except KeyboardInterrupt:
         raise
     except Concluded as concluded:

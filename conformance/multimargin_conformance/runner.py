@@ -94,7 +94,7 @@ def check(
     entries = load(expected_failures) if expected_failures is not None else ()
     likely = tuple(d for d in found.dtypes if d in (dtypes or ALL_DTYPES))
     guess = Scope(likely, found.gradient, Capabilities(), operator=found.operator, generated=generated)
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, np.errstate(all="ignore"):
         with started(backend, device, isolate, limits, _prepared(guess, select, clause, part)) as (declared, caller):
             if not (select or clause or fail_fast):  # most often the first failure comes before what needs it
                 imported()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from multimargin_conformance import Backend, Capabilities, UnknownCase, UnknownProfile, check, replay
-from multimargin_conformance.checks import clauses_checked, plan
+from multimargin_conformance.checks import _planned, clauses_checked, effects, plan
 from multimargin_conformance.checks.item import Item, Scope
 from multimargin_conformance.profiles import PROFILES
 from multimargin_conformance.session import Result
@@ -333,6 +333,25 @@ def test_a_broken_check_is_an_error_not_a_failure(monkeypatch: pytest.MonkeyPatc
     assert report.counts == {"pass": 0, "fail": 0, "error": 1, "skip": 0}
     assert "the suite itself failed: ZeroDivisionError: in the suite" in report.verdicts[0].reason
     assert (report.valid, report.conformant) == (False, False)
+
+
+class Raising(Right):
+    """Right, and leaves NumPy's floating-point errors raised."""
+
+    def forward(self, input: Any, target: Any, **options: Any) -> Any:
+        value = super().forward(input, target, **options)
+        np.seterr(all="raise")
+        return value
+
+
+def test_numpy_settings_of_the_caller_or_left_by_a_call_do_not_matter() -> None:
+    effects._calls.cache_clear()  # the calls are made anew
+    with np.errstate(all="raise"):
+        planned = _planned(Scope(("float32",), False, Capabilities()))
+        report = reconciled(check(Raising(), "core", ["float32"], select="contexts-subnormal"))
+    assert any(item.id.startswith("SPECIAL-5") for item in planned)
+    assert report.planned > 1
+    assert report.conformant
 
 
 def test_a_report_of_a_run_is_a_file(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 
+import numpy as np
+
 from multimargin_conformance.checks import (
     arguments,
     blocks,
@@ -88,7 +90,8 @@ def _of_the_operator(scope: Scope) -> list[Item]:
 
 def _planned(scope: Scope) -> list[Item]:
     modules = (*(OPERATOR if scope.operator else ()), integration)
-    items = [item for module in modules for item in module.items(scope)]
+    with np.errstate(all="ignore"):  # whatever the caller makes of overflow and underflow
+        items = [item for module in modules for item in module.items(scope)]
     order = {group: k for k, group in enumerate(GROUPS)}
     return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
 
