@@ -25,6 +25,7 @@ from multimargin_reference.case import Case
 from multimargin_reference.expectation import Values
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.grid_enclosure import grid_values
+from multimargin_vectors.families.covering import without_kinks
 from multimargin_vectors.splitmix import integers, words
 
 WIDE = ((1, 17), (2, 17), (3, 33), (3, 48), (4, 65), (3, 100), (3, 129), (5, 257), (3, 513), (2, 1000), (3, 1025))
@@ -200,6 +201,8 @@ def call(plan: Plan) -> Case:
     x[np.arange(rows), target] += 0.25 * (1 + k % 3)
     margins, weights, grads = (MARGINS[:-1], FULL_WEIGHTS, GRADS[:-1]) if plan.full else (MARGINS, WEIGHTS, GRADS)
     margin = margins[k % len(margins)]
+    if plan.full:
+        x = without_kinks(x, target, margin)
     weight = np.resize(weights[k % len(weights)], classes).astype(dtype) if plan.weighted else None
     shape = plan.shape[:-1] if plan.reduction == "none" else ()
     g = np.resize(grads[(k // 2) % len(grads)], shape).astype(dtype)
