@@ -51,7 +51,7 @@ def stands_for(case: Case, stand_in: Case, part: str) -> Expected | None:
 
 
 def fine(case: Case, part: str) -> Expected | None:
-    """Give the logits digits that a narrower dtype does not have: judged by the bound of grids."""
+    """Give the logits and the margin digits that a narrower dtype does not have: judged by the bound of grids."""
     if case.dtype not in LARGEST:
         return None
     # what is squared and added up has to stay exact in doubles, or the bound would be that of this module too
@@ -59,7 +59,7 @@ def fine(case: Case, part: str) -> Expected | None:
     x, y = rows_of(case)
     x += step * (1 + np.arange(x.size).reshape(x.shape) % 5)
     x[np.arange(len(x)), y] += 3 * step
-    fine = with_input(case, x)
+    fine = replace(with_input(case, x), margin=float(case.margin) + 2 * step)
     return Expected(fine, grid_part(fine, part).full())
 
 

@@ -128,11 +128,11 @@ def turned(dtype: str, dtypes: tuple[str, ...]) -> tuple[Context, ...]:
 
 @cache
 def many(dtype: str, dtypes: tuple[str, ...], shapes: tuple[tuple[int, ...], ...] = MANY) -> tuple[Context, ...]:
-    """Return one context with weights for each shape of many classes or rows, of another power in every other dtype."""
+    """Return one context with weights for each shape of many, of another power and reduction in every other dtype."""
     turn = dtypes.index(dtype) % 2
     first = len(contexts()) + len(larger())
     return tuple(
-        Context(first + k, shape, REDUCTIONS[k % 3], True, 1 + (k + turn) % 2, MARGINS[(k + 1) % 4])
+        Context(first + k, shape, REDUCTIONS[(k - turn) % 3], True, 1 + (k + turn) % 2, MARGINS[(k + 1) % 4])
         for k, shape in enumerate(shapes)
     )
 
@@ -153,7 +153,8 @@ def valid(context: Context, dtype: str) -> Case:
         x[0, -1] = 3.0  # active: what is past the end of a vector loop counts
         x[np.arange(c.rows), y] = (numbers[np.arange(c.rows), y] - 4) * 0.5
     elif c.shape in (*MANY, *FEWER):
-        y = (c.classes * 5 // 8 + np.arange(c.rows)) % c.classes  # what is put beside it lies past a block's end too
+        # what is put beside it lies past a block's end too; its weight is not 0 where there is no other row
+        y = (c.classes * 5 // 8 + 1 + np.arange(c.rows)) % c.classes
         x[np.arange(c.rows), y] = 0.5
     else:
         y = integers(STREAM + 500 + c.number, c.rows, min(c.classes, 4))

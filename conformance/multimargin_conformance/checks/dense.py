@@ -1,6 +1,7 @@
 """Many rows of many classes, every term active: an element that is lost inside a tile shows, wherever it is.
 
-Of a loss for each row the enclosures are narrower than a term is large, and in float64 those of sums are too.
+Of a loss for each row the enclosures are narrower than a term is large, and in float64 those of sums are too. A row of
+active terms alone tempts to add up its logits and to take the target's away at once, which their size forbids.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ OPTIONS = (  # power, reduction and whether there are weights, by size; of the f
 )
 WEIGHTS, GRADS = (1.0, 2.0, 0.5), (0.5, -1.0, 2.0)
 LEAST, STEP, HINGES = 2.0, 0.25, 7  # of the hinges, none much less than others: 2, 2.25, up to 3.5
+ADDED = {"float32": 2.0**18, "float64": 2.0**47}  # to every logit: no hinge rounds, but a sum of logits does
 CLAUSES = {"SHAPE-4": ["every term of many active"], "SHAPE-5": ["every term of many active"]}
 
 
@@ -64,9 +66,9 @@ def call(dense: Dense) -> Case:
     """Return the call."""
     (rows, classes), kind = dense.shape, DTYPES[dense.dtype]
     row, column = np.arange(rows)[:, None], np.arange(classes)
-    x = (LEAST + STEP * ((3 * row + 5 * column + column // 7) % HINGES) - 1.0).astype(kind)
+    x = (LEAST + STEP * ((3 * row + 5 * column + column // 7) % HINGES) - 1.0 + ADDED[dense.dtype]).astype(kind)
     y = np.arange(rows) * 7 % classes
-    x[row[:, 0], y] = 0.0
+    x[row[:, 0], y] = ADDED[dense.dtype]
     weight = np.resize(WEIGHTS, classes).astype(kind) if dense.weighted else None
     g = np.resize(GRADS, rows if dense.reduction == "none" else ()).astype(kind)
     return Case(x, y, dense.p, 1.0, weight, dense.reduction, g)

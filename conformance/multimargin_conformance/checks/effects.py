@@ -364,7 +364,7 @@ AMONG_MOST = (
 )
 ELSEWHERE = ("held", "infinite-margin", "minus-infinite-margin")  # what is judged by more than its result
 AMONG = {
-    name: MANY if name in AMONG_MOST else FEWER
+    name: MANY if name in AMONG_MOST else FEWER + FEWER[1:] + FEWER[:1] if name == "fine" else FEWER  # either power
     for name in EFFECTS
     if name not in ELSEWHERE and not name.startswith(("empty", "single"))
 }

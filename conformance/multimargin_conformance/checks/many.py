@@ -30,7 +30,7 @@ BLOCKS = ((300, 60), (1, 5000), (310, 330))  # several blocks of rows, of classe
 MORE_BLOCKS = ((140_001, 2), (2, 140_001))  # of the largest usual blocks too
 STRIDED = (130, 60)  # with gaps in its arrays: a path of its own may add in another order
 LARGE = ((300, 260), (70_001, 2), (3, 2100))  # results with memory of their own
-LATER, MUCH = 9, 100_000  # calls after one of up to so many logits, and one after a larger one
+LATER, MUCH, FEW_LATER = 9, 100_000, 3  # calls after one of up to so many logits, and after a larger one
 MORE_OPTIONS = ((1, True), (0, False), (0, True))  # p - 1, and whether there are weights
 STEPS = (1, 5, 7)  # of the rounds, in which every call is made once: prime to how many calls there are
 CLAUSES = {
@@ -103,7 +103,7 @@ def _held_large(session: Session, part: str, cases: list[Case]) -> Finding | Non
     for case in cases:
         first = session.kept(part, case)
         before = bits(first)
-        for later in range(LATER if case.input.size <= MUCH else 1):
+        for later in range(LATER if case.input.size <= MUCH else FEW_LATER):
             session.function(part)(replace(case, input=case.input[::-1].copy(), margin=case.margin + 1 + later))
         if bits(session.caller.now(first)) != before:
             size = "x".join(str(n) for n in case.input.shape)

@@ -34,9 +34,10 @@ from multimargin_vectors.draft import has_kink
 from multimargin_vectors.splitmix import integers
 
 SHAPES = ((2, 2), (4, 4), (2, 16))
-LARGE = ((64, 64), (256, 512))  # few: of float32 and float64
+LARGE = ((64, 64), (256, 512), (2, 2**15))  # few: of float32 and float64
+MANY_ROWS = ((2048, 2),)  # of which a target is rewritten
 LONG = ((1, 32), (1, 256), (4, 64), (512,))  # of which one number in the middle is another one
-SINGLE, OTHERS = (4,), ((301,), (2, 1100), (1100, 2))  # after the other part: on paths of their own
+SINGLE, OTHERS = (4,), ((301,), (2, 1100), (1100, 2), (128, 128))  # after the other part: on paths of their own
 WEIGHTS, GRADS = (2.0, 1.0, -0.5), (1.0, -2.0, 0.5)
 MIDDLE = 4.0  # a logit above all others
 STREAM = 85_000  # where the random numbers of these begin
@@ -61,9 +62,10 @@ def items(scope: Scope) -> Iterator[Item]:
                 long = [case for case in _drawn(dtype, LONG) if not scope.capabilities.leaves_out(case)]
                 rewritten = [*cases, *(large if name == PLAIN else ())]
                 yield _rewritten(dtype, part, name, layout, [*product(rewritten, (CONTENTS,)), *product(long, (ONE,))])
-            yield _invalid(dtype, part, cases, after="", capabilities=scope.capabilities)
+            rows = [case for case in _drawn(dtype, MANY_ROWS) if not scope.capabilities.leaves_out(case)]
+            yield _invalid(dtype, part, cases + rows, after="", capabilities=scope.capabilities)
             if scope.gradient:
-                yield _invalid(dtype, part, cases, after=OTHER[part], capabilities=scope.capabilities)
+                yield _invalid(dtype, part, cases + rows, after=OTHER[part], capabilities=scope.capabilities)
         for part, alike in product(OTHER, (False, True)) if scope.gradient else ():
             others = [case for case in _others(dtype) if not scope.capabilities.leaves_out(case)]
             yield _after_other(dtype, part, cases + others, scope.capabilities, alike=alike)

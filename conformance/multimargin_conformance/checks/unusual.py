@@ -36,10 +36,12 @@ from multimargin_vectors.draft import uniform
 from multimargin_vectors.families.covering import without_kinks
 
 NARROW = (  # of targets; N, C, and the first row's target
-    ("int8", (40, 128), 126),
-    ("uint8", (40, 250), 248),
+    ("int8", (40, 128), 127),
+    ("uint8", (40, 256), 255),
     ("int16", (200, 300), 298),
+    ("int16", (2, 2**15), 2**15 - 1),
     ("uint16", (2, 40_000), 39_998),
+    ("uint16", (2, 2**16), 2**16 - 1),
     ("int32", (2, 2**17), 2**17 - 2),
     ("int32", (2, 2**17), 2**16 + 9),  # their lower 16 bits are targets too
     ("int8", (3, 300), 7),  # more classes than the dtype counts: one has the target's lower bits, and is active
