@@ -12,7 +12,7 @@ from multimargin_conformance import check
 from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities
 from multimargin_conformance.checks import crossed, effects, plan, rejections
 from multimargin_conformance.checks.changes import STEPS
-from multimargin_conformance.checks.contexts import MARGINS, SHAPES, contexts, turned, valid
+from multimargin_conformance.checks.contexts import FEWER, MANY, MARGINS, SHAPES, contexts, many, turned, valid
 from multimargin_conformance.checks.effects import EFFECTS
 from multimargin_conformance.checks.invalid import REASONS
 from multimargin_conformance.checks.item import Scope
@@ -43,6 +43,15 @@ def test_every_pair_and_most_triples_of_options_meet(count: int) -> None:
 def test_two_dtypes_have_shape_reduction_weights_and_power_in_full() -> None:
     both = [c for dtype in TRAINING.dtypes for c in turned(dtype, TRAINING.dtypes) if c.shape in SHAPES]
     assert len({(c.shape, c.reduction, c.weighted, c.p) for c in both}) == 9 * 3 * 2 * 2
+
+
+@pytest.mark.parametrize("shapes", [MANY, FEWER])
+def test_no_call_of_many_has_a_result_of_zeros_alone(shapes: tuple[tuple[int, ...], ...]) -> None:
+    for dtype in TRAINING.dtypes:
+        for context in many(dtype, TRAINING.dtypes, shapes):
+            values = exact_values(valid(context, dtype))
+            assert values is not None, context
+            assert values.loss.lo.any(), context
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)

@@ -97,7 +97,7 @@ def test_every_edge_has_calls_with_a_legal_result(name: str, dtype: str) -> None
         assert not cases  # float64 holds every margin, and bfloat16's steps are too coarse
         return
     powers = (
-        (1,) if name in ("smallest-of-five", "subnormal-margin", "largest-margin") else (1, 2)
+        (1,) if name in ("smallest-of-five", "subnormal-margin", "largest-margin", "large-logits") else (1, 2)
     )  # others' squares are 0 or infinite
     powers = (2,) if name == "steepest-slopes" else powers  # for p = 1 a slope is 1
     assert len({case.id for case in cases}) == len(cases) >= 6
@@ -126,7 +126,7 @@ def test_calls_that_are_repeated_round_in_every_order() -> None:
 
 
 def test_calls_that_need_no_raw_arrays_fit_into_a_line() -> None:
-    usual = [shape for shape in corners.SIZES if shape not in corners.ONCE]
+    usual = [shape for shape in corners.NAMED if shape not in corners.ONCE]
     together = threads.THREADS * sum(rows * classes for rows, classes in threads.SEVERAL)  # all in one line
     logits = max(*(rows * classes for rows, classes in usual), together)
     assert 2 * 8 * logits < LONGEST_LINE - 2**18  # hexadecimal digits of float64, and what is beside them
@@ -138,7 +138,7 @@ def test_what_is_put_into_many_classes_is_past_the_first_blocks(part: str) -> No
         changed = EFFECTS["masked"].change(valid(context, "float32"), part)
         assert changed is not None
         row, place = np.argwhere(np.isinf(np.atleast_2d(changed.case.input)))[-1]
-        assert max(row, place) > 4096
+        assert max(row, place) > 4096 or min(row, place) >= 127
 
 
 @pytest.mark.parametrize(
