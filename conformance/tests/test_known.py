@@ -128,6 +128,7 @@ FAMILIES = {
     "many logits placed": "*/many-logits-placed/*",
     "many logits read-only": "*/many-logits-read-only/*",
     "zero strides": "*/zero-strides-along-many/*",
+    "in one memory": "*/one-memory/*",
     "one memory": "*/threads-one-memory/*",
     "magnitudes": "*/magnitudes-*",
     "patterns": "*/patterns-*",

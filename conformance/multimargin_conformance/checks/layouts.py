@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from multimargin_reference.case import Case
 
 CLASSES, ALL, WINDOWS = "input along classes", "input everywhere", "input of overlapping rows"
-OF_INPUT = (CLASSES, ALL, WINDOWS)
+BACKWARDS = "input backwards"
+OF_INPUT = (CLASSES, ALL, WINDOWS, BACKWARDS)
 FACTORS = ("weight", "grad_output")
 Layout = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -106,6 +107,43 @@ def in_records(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def rows_in_records(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a field of packed records that each hold a row: only the rows' stride is no multiple of an element."""
+    if array.ndim < 2:
+        return in_records(array)
+    records = np.zeros(len(array), dtype=[("flag", np.int8), ("value", array.dtype, array.shape[1:])])
+    view: NDArray[Any] = records["value"]
+    view[...] = array
+    return view
+
+
+def fortran_with_gaps(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of every other element along each axis of a larger array in Fortran order."""
+    return every_other(array.T).T
+
+
+def thirds(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of every third element along each axis."""
+    return _apart(array, 3)
+
+
+def lines(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view whose elements are in lines of a cache of their own."""
+    return _apart(array, 24)
+
+
+def _apart(array: NDArray[Any], step: int) -> NDArray[Any]:
+    steps: tuple[Any, ...] = (..., *(slice(None, None, step) for _ in array.shape))
+    view: NDArray[Any] = np.full([step * n for n in array.shape], 1, dtype=array.dtype)[steps]
+    view[...] = array
+    return view
+
+
+def repeated_backwards(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of the first row for all of them, with a negative stride along the last axis."""
+    return np.broadcast_to(np.array(array[:1, ::-1])[:, ::-1], array.shape)
+
+
 def offset(array: NDArray[Any]) -> NDArray[Any]:
     """Return a contiguous view that starts in the middle of a larger array."""
     frame = np.full((3, *array.shape), 1, dtype=array.dtype)
@@ -167,6 +205,12 @@ UNALIGNED: dict[str, Layout] = {  # a copy that is made for alignment may lay th
     "in Fortran order with negative strides, unaligned": one_byte_off(fortran_reversed),
     "with padded rows, unaligned": one_byte_off(padded),
 }
+FARTHER: dict[str, Layout] = {
+    "with rows in packed records": rows_in_records,
+    "in Fortran order with gaps": fortran_with_gaps,
+    "every third element": thirds,
+    "each in a line of its own": lines,
+}
 READ_ONLY: dict[str, Layout] = {  # a copy that is made for writing may lay them out otherwise
     "read-only": read_only,
     "in Fortran order, read-only": frozen(fortran),
@@ -183,8 +227,11 @@ def constant(case: Case, name: str) -> Case:
     A row of logits, a target, a weight or a factor is repeated, of the latter two one that is not 1 (all 1: twice it);
     0-d and empty arguments are left as they are. The name CLASSES stands for logits that are the same all along their
     last axis, ALL for one logit everywhere, WINDOWS for rows that overlap: each starts one element after the one before
-    it.
+    it; BACKWARDS for a row that is repeated, whose logits lie in memory the other way round.
     """
+    if name == BACKWARDS:
+        batch = case.input.ndim == 2 and len(case.input) > 0
+        return replace(case, input=repeated_backwards(case.input)) if batch else case
     if name == CLASSES:
         return replace(case, input=np.broadcast_to(case.input[..., :1], case.input.shape))
     if name == ALL:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import multimargin_vectors
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.checks.layouts import LAYOUTS, OF_INPUT, READ_ONLY, UNALIGNED, constant
+from multimargin_conformance.checks.layouts import FARTHER, LAYOUTS, OF_INPUT, READ_ONLY, UNALIGNED, constant
 from multimargin_conformance.checks.single import legal_with, part_of
 from multimargin_conformance.judge import Finding, judge, no_result
 from multimargin_conformance.outcome import Observation, Returned
@@ -243,7 +243,7 @@ def _not_the_grad_output(session: Session, case: Case) -> Finding | None:
 def _layout(session: Session, vector: Vector, part: str) -> Finding | None:
     """PURITY-5: strides, order, direction and alignment of the arguments do not matter."""
     session.needs("layouts")
-    for name, layout in {**LAYOUTS, **UNALIGNED}.items():
+    for name, layout in {**LAYOUTS, **UNALIGNED, **FARTHER}.items():
         arrays = {key: layout(array) for key, array in _arrays(vector.case, part).items()}
         observation = session.function(part)(vector.case, **arrays)
         if finding := judge(part, observation, expected_part(vector, part), f"arguments {name}"):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from multimargin_reference.known import raw
-from multimargin_reference.known.catalogue import Answer, before, fault, stateful
+from multimargin_reference.known.catalogue import Answer, answered, before, fault, stateful
 from multimargin_reference.known.faults_layout import reading
 from multimargin_reference.known.faults_target_shapes import reshaping
 from multimargin_reference.known.faults_targets import accepting, modulo, position
@@ -162,6 +162,31 @@ def shared_when_large() -> Answer:
     return answer
 
 
+def scaled_for_a_while(r: Request) -> Any:
+    """Double the input where it is, compute from a copy, and put it back: what lies in its memory is other meanwhile."""
+    x = r.input
+    if not (isinstance(x, np.ndarray) and x.flags.writeable and x.dtype.kind in "fV"):
+        return MODEL.answer(r)
+    kept = x.copy()
+    try:
+        x *= x.dtype.type(2)
+        return MODEL.answer(replace(r, input=kept))
+    finally:
+        x[...] = kept
+
+
+def rows_apart(array: Array) -> Array:
+    """Read rows that are no whole number of elements apart as if they were."""
+    if array.ndim != 2 or array.strides[1] != array.itemsize or not array.strides[0] % array.itemsize:
+        return array
+    return raw.with_strides(array, (array.strides[0] // array.itemsize * array.itemsize, array.itemsize))
+
+
+def within_a_line(array: Array) -> Array:
+    """Read targets that are more than 64 bytes apart as if they were 64."""
+    return array if array.ndim != 1 or array.strides[0] <= 64 else raw.with_strides(array, (64,))
+
+
 PARTS = (
     stateful(
         "gradient-kept-by-loss",
@@ -249,6 +274,24 @@ ARGUMENTS = (
         "An input in Fortran order is read as if its columns lay side by side.",
         "PURITY-5",
         reading("input", dense_columns),
+    ),
+    answered(
+        "input-scaled-for-a-while",
+        "The input is doubled where it is and put back later: weights that are a view of it are doubled meanwhile.",
+        "PURITY-5 PURITY-3",
+        scaled_for_a_while,
+    ),
+    before(
+        "rows-a-whole-number-apart",
+        "The bytes between rows are taken for a whole number of elements.",
+        "PURITY-5",
+        reading("input", rows_apart),
+    ),
+    before(
+        "targets-within-a-line",
+        "Targets more than 64 bytes apart are read as if they were 64.",
+        "PURITY-5",
+        reading("target", within_a_line),
     ),
     before(
         "target-count-half",
