@@ -70,7 +70,7 @@ CLAUSES = (
         "MUST",
         "core",
         """Arguments that are strided, reversed, broadcast (stride 0), in Fortran order, unaligned or in one memory MUST
-        give a result inside the enclosure of the same values in C order, and so the same result where nothing rounds.""",
+        give a result inside the enclosure of the same values in C order, so the same result where nothing rounds.""",
         """
         >>> x = np.array([[0.5, 0.25, 1, -2], [0, 1, 2, 3]])
         >>> layouts = x, np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2], x[:, ::-1].copy()[:, ::-1]

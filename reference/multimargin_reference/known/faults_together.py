@@ -163,7 +163,7 @@ def shared_when_large() -> Answer:
 
 
 def scaled_for_a_while(r: Request) -> Any:
-    """Double the input where it is, compute from a copy, and put it back: what lies in its memory is other meanwhile."""
+    """Double the input where it is, compute from a copy, and put it back: its memory holds others meanwhile."""
     x = r.input
     if not (isinstance(x, np.ndarray) and x.flags.writeable and x.dtype.kind in "fV"):
         return MODEL.answer(r)
