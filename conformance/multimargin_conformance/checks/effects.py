@@ -222,6 +222,11 @@ def _repeated() -> Test:
     return test
 
 
+def _after_infinite(session: Session, expected: Expected, made: Made) -> Finding | None:
+    session.function(made.part)(_infinite_row(expected.case))  # what is left of it is not a number
+    return _judged(session, expected, made)
+
+
 def _infinite_row(case: Case) -> Case:
     """Return a call with the options of an empty batch, of one row with infinities."""
     x = np.full((1, case.input.shape[1]), np.inf, case.input.dtype)
@@ -279,6 +284,7 @@ EFFECTS = {
     "increasing": Effect(("SHAPE-1", "SHAPE-1"), targets.increasing),
     "same-target": Effect(("SHAPE-1", "SHAPE-1"), targets.same_target),
     "sorted-targets": Effect(("SHAPE-1", "SHAPE-1"), targets.sorted_targets),
+    "falling-targets": Effect(("SHAPE-1", "SHAPE-1"), targets.falling_targets),
     "large-logits": Effect(("", "SPECIAL-6"), changes.large_logits),
     "minus-zero-margin": Effect(("VALUE-6", "GRADIENT-1"), changes.minus_zero_margin),
     "ties": Effect(("VALUE-3", "GRADIENT-4"), ties.ties),
@@ -292,6 +298,7 @@ EFFECTS = {
     "subnormal-ties": Effect(("", "GRADIENT-4"), ties.subnormal_ties, flushed=True),
     "masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.masked),
     "all-masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.all_masked),
+    "wholly-masked": Effect(("SPECIAL-8", "SPECIAL-8"), infinities.wholly_masked),
     "infinite": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite),
     "infinite-twice": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite_twice),
     "infinite-target": Effect(("SPECIAL-3", "SPECIAL-3"), infinities.infinite_target),
@@ -330,12 +337,13 @@ EFFECTS = {
 TESTS: dict[str, Callable[[], Test]] = {
     "held": lambda: _held,
     "nan": lambda: _following,
+    "empty-sum": lambda: _after_infinite,
     "empty-mean": _repeated,
     "infinite-margin": lambda: _unless_rejected,
     "minus-infinite-margin": lambda: _unless_rejected,
 }
 # Not placed elsewhere: those of one class too.
-STAYING = {*TESTS, *(name for name in EFFECTS if name.startswith("single"))} - {"nan", "empty-mean"}
+STAYING = {*TESTS, *(name for name in EFFECTS if name.startswith("single"))} - {"nan", "empty-sum", "empty-mean"}
 KEPT: dict[str, tuple[str, ...]] = {  # what may be answered without computing, and of which parts; not without a number
     "zero-grad-output": ("gradient",),
     "zero-weights": ("loss", "gradient"),

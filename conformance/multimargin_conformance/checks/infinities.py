@@ -23,6 +23,23 @@ def all_masked(case: Case, part: str) -> Expected | None:
     return replaced(case, part, ("all others, first row", -np.inf, -FAR))
 
 
+def wholly_masked(case: Case, part: str) -> Expected | None:
+    """Put -inf at every class of the first row, as padding does: its loss is 0 or NaN, the others are what they are.
+
+    Not for the gradient of p = 1, which may take what is NaN as active.
+    """
+    x, y = rows_of(case)
+    if case.reduction != "none" or min(x.shape) < 2 or (part == "gradient" and case.p == 1):
+        return None
+    meant = x.copy()
+    x[0], meant[0], meant[0, y[0]] = -np.inf, -FAR, 0.0
+    expected = stands_for(with_input(case, x), with_input(case, meant), part)
+    if expected is None:
+        return None
+    places = range(x.shape[1] if part == "gradient" else 1)
+    return replace(expected, values=replace(expected.values, also=dict.fromkeys(places, NAN)))
+
+
 def infinite_target(case: Case, part: str) -> Expected | None:
     """Put +inf at the last row's target."""
     return replaced(case, part, ("target, last row", np.inf, FAR))

@@ -51,6 +51,7 @@ WHOLE = (8, 12, 20, 24, 28, 40, 48, 80, 96, 112, 160, 192, 224, 320, 384, 768, 1
 TILES = (16, 32, 64, 128, 256, 512, 1024)  # classes, each of which a kernel may be written for
 WHOLE_ROWS = (32, 64, 128, 256, 512)
 BLOCKS_OF_ROWS = (96, 192, 384, 768, 1536, 2000, 3072, 6144, 20_000)  # two and more whole blocks of 48 to 10,000
+SINGLE_CLASS = ((9, 1), (300, 1))  # whose gradient still has two axes
 CROSSED = ((64, 64), (16, 1000), (16, 1024), (128, 100), (256, 256), (512, 512), (2, 70001))
 CROSSED_SINGLE = ((32,), (64,), (96,), (100,), (512,), (1000,), (1024,))
 REDUCTIONS = ("none", "mean", "sum")
@@ -132,7 +133,7 @@ def _of_tiles(turn: bool) -> list[tuple[tuple[int, ...], int, str, bool]]:
     crossed = product((*((UNEVEN, classes) for classes in TILES), *CROSSED), half)
     found: list[tuple[tuple[int, ...], int, str, bool]] = [(shape, *row) for shape, row in crossed]
     found += [(shape, *row) for shape, row in product(CROSSED_SINGLE, options)]
-    few = (*((UNEVEN, classes) for classes in WHOLE), *((rows, UNEVEN) for rows in WHOLE_ROWS))
+    few = (*((UNEVEN, classes) for classes in WHOLE), *((rows, UNEVEN) for rows in WHOLE_ROWS), *SINGLE_CLASS)
     found += [(shape, *half[(k + j) % len(half)]) for k, shape in enumerate(few) for j in (0, 3)]
     found += [((rows, 3), p, "none", True) for rows, p in product(BLOCKS_OF_ROWS, (1, 2))]
     return found

@@ -33,6 +33,12 @@ def sorted_targets(case: Case, part: str) -> Expected | None:
     return _with_targets(case, np.arange(rows) * min(rows, classes) // rows, part)
 
 
+def falling_targets(case: Case, part: str) -> Expected | None:
+    """Let targets fall from row to row, from the last class on."""
+    rows, classes = (1, *case.input.shape)[-2:]
+    return _with_targets(case, classes - 1 - np.arange(rows) * min(rows, classes) // rows, part)
+
+
 def _with_targets(case: Case, y: NDArray[np.int64], part: str) -> Expected | None:
     if case.target.size < 2 or np.array_equal(case.target, y):
         return None
