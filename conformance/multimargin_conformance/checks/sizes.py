@@ -131,9 +131,10 @@ def _of_tiles(turn: bool) -> list[tuple[tuple[int, ...], int, str, bool]]:
     options = list(product((1, 2), REDUCTIONS, (False, True)))
     half = [(p, reduction, weighted) for k, (p, reduction, weighted) in enumerate(options) if (k + k // 2) % 2 == turn]
     crossed = product((*((UNEVEN, classes) for classes in TILES), *CROSSED), half)
-    found: list[tuple[tuple[int, ...], int, str, bool]] = [(shape, *row) for shape, row in crossed]
+    found: list[tuple[tuple[int, ...], int, str, bool]] = [(shape, *half[k]) for k, shape in enumerate(SINGLE_CLASS)]
+    found += [(shape, *row) for shape, row in crossed]
     found += [(shape, *row) for shape, row in product(CROSSED_SINGLE, options)]
-    few = (*((UNEVEN, classes) for classes in WHOLE), *((rows, UNEVEN) for rows in WHOLE_ROWS), *SINGLE_CLASS)
+    few = (*((UNEVEN, classes) for classes in WHOLE), *((rows, UNEVEN) for rows in WHOLE_ROWS))
     found += [(shape, *half[(k + j) % len(half)]) for k, shape in enumerate(few) for j in (0, 3)]
     found += [((rows, 3), p, "none", True) for rows, p in product(BLOCKS_OF_ROWS, (1, 2))]
     return found
