@@ -43,7 +43,7 @@ BOTH = ((257, 2051), (2051, 257), (70, 10_007), (33, 32_771), (512, 1000))  # ma
 ONCE = (*VAST, *BOTH)  # each dtype has its own options, and one call
 NAMED = (*USUAL, *WIDE, *PAST, *TURNED, LARGEST, *TILES, *VAST, *FULL, *BETWEEN, *BOTH)
 MOST = 17  # the power of two up to which windows have logits; of few rows more, up to what 16 bits count
-ONCE_MORE = 19  # and up to which one dtype has one window each
+ONCE_MORE = 19  # and up to which one dtype has one each, uneven both ways
 ADDED = {"float32": ((0, 0), (3, 5)), "float64": ((1, 0), (0, 3))}  # rows and classes of windows: whole, or uneven
 
 
@@ -52,7 +52,7 @@ def _windows(dtype: str) -> tuple[tuple[int, int], ...]:
     for a, b in product(range(2, 18), range(1, 17)):
         added: tuple[tuple[int, int], ...] = ADDED[dtype]
         if a + b > MOST and a > 3:
-            added = added[a % 2 :][:1] if dtype == "float32" and a + b <= ONCE_MORE else ()
+            added = added[1:] if dtype == "float32" and a + b <= ONCE_MORE else ()
         found += [(2**a + rows, 2**b + classes) for rows, classes in added]
     return tuple(size for size in found if size not in NAMED)
 

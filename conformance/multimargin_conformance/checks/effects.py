@@ -298,7 +298,7 @@ EFFECTS = {
     "subnormal-ties": Effect(("", "GRADIENT-4"), ties.subnormal_ties, flushed=True),
     "masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.masked),
     "all-masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.all_masked),
-    "wholly-masked": Effect(("SPECIAL-8", "SPECIAL-8"), infinities.wholly_masked),
+    "wholly-masked": Effect(("SPECIAL-1", "SPECIAL-1"), infinities.wholly_masked),
     "infinite": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite),
     "infinite-twice": Effect(("SPECIAL-2", "SPECIAL-2"), infinities.infinite_twice),
     "infinite-target": Effect(("SPECIAL-3", "SPECIAL-3"), infinities.infinite_target),

@@ -168,7 +168,7 @@ ROWS = (
     fault(
         "rows-up-to-padding",
         "What follows a row of minus infinity alone is taken for padding.",
-        "SPECIAL-8",
+        "SPECIAL-1",
         drop_target=until_wholly_masked,
     ),
     fault(
