@@ -55,23 +55,28 @@ def breadth_first(items: Sequence[Item]) -> Sequence[int]:
     a check has one: the product of both times counts. A mistake that one sort alone sees is found early, wherever its
     clause stands in the specification; its second and third check wait for the first ones of others.
     """
-    return _breadth_first(tuple(items))
+    return _breadth_first(tuple((item.id, item.clause, item.part, item.kind, item.case) for item in items))
 
 
 @lru_cache(maxsize=16)
-def _breadth_first(items: tuple[Item, ...]) -> tuple[int, ...]:
+def _breadth_first(named: tuple[tuple[str, str, str, str, str], ...]) -> tuple[int, ...]:
+    """Return the places of checks of which no more is known than what orders them: an item holds an implementation."""
     spent: Counter[tuple[str, ...]] = Counter()
     turns = []
-    for item in items:
-        group = (item.clause, item.part, item.kind)
-        sort = (*group, "" if item.case else NUMBER.sub("", item.id.split("/")[2]))
-        spent[group] += takes(item)
-        spent[sort] += takes(item)
+    for name, clause, part, kind, case in named:
+        group = (clause, part, kind)
+        sort = (*group, "" if case else NUMBER.sub("", name.split("/")[2]))
+        spent[group] += _takes(kind, clause)
+        spent[sort] += _takes(kind, clause)
         turns.append(spent[group] * spent[sort])
-    return tuple(sorted(range(len(items)), key=lambda place: (items[place].kind != KIND, turns[place], place)))
+    return tuple(sorted(range(len(named)), key=lambda place: (named[place][3] != KIND, turns[place], place)))
 
 
 def takes(item: Item) -> int:
     """Return how long a check takes, in vectors."""
-    rejected = item.kind == "contexts" and item.clause.startswith("REJECT")
-    return REJECTED if rejected else TAKES.get(item.kind, 1)
+    return _takes(item.kind, item.clause)
+
+
+def _takes(kind: str, clause: str) -> int:
+    rejected = kind == "contexts" and clause.startswith("REJECT")
+    return REJECTED if rejected else TAKES.get(kind, 1)

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,6 @@ from multimargin_reports import Report, Verdict
 from multimargin_reports.logfile import LogWriter
 
 Progress = Callable[[int, int], None]
-MOST_NOT_RUN = 2**15  # checks that were not run, of which is kept what is said of them
 
 
 @dataclass(frozen=True)
@@ -306,8 +304,10 @@ def _run(
         except KeyboardInterrupt:
             interrupts.hold()
             stopped, complete = "not run: interrupted", False
+    skipped = Result("skip", reason=stopped)
     for place in order[len(ran) :]:
-        settled(place, _not_run(items[place], stopped))
+        item = items[place]
+        settled(place, Ran(item, skipped, not_run(item.id, item.clause, item.dtype, item.case, stopped)))
     for turn, result in ({} if stopped else session.caller.late()).items():
         ran[order[turn]] = _ran(items[order[turn]], result, session, entries)
     return [ran[place] for place in range(len(items))], complete
@@ -315,12 +315,6 @@ def _run(
 
 def _ran(item: Item, result: Result, session: Session, entries: Sequence[Entry]) -> Ran:
     return Ran(item, result, marked(verdict_of(item, result, session.subject), entries))
-
-
-@lru_cache(maxsize=MOST_NOT_RUN)
-def _not_run(item: Item, reason: str) -> Ran:
-    """Return what is found of a check that is not run: kept, for after an early failure that is most of them."""
-    return Ran(item, Result("skip", reason=reason), not_run(item, reason))
 
 
 def run_some(items: Sequence[Item], session: Session) -> Iterator[Verdict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from multimargin_conformance.backend import UNKNOWN, Subject
@@ -21,6 +22,7 @@ from multimargin_vectors import by_id
 from multimargin_vectors.codec import call_to_json
 
 GENERATED = ("property", "orders")  # kinds of checks whose calls are nowhere else
+MOST_NOT_RUN = 2**15  # checks that were not run, of which is kept what is said of them
 LARGEST_WRITTEN = 1024  # logits of a smallest call that is written into the report
 
 
@@ -49,10 +51,11 @@ def verdict_of(item: Item, result: Result, under_test: Subject, smallest: Smalle
     )
 
 
-def not_run(item: Item, reason: str) -> Verdict:
-    """Return the verdict of a check that was not run."""
-    clause = CLAUSES[item.clause]
-    return Verdict(item.id, clause.id, clause.title, clause.level, item.dtype, "skip", item.case, reason)
+@lru_cache(maxsize=MOST_NOT_RUN)
+def not_run(name: str, clause: str, dtype: str, case: str, reason: str) -> Verdict:
+    """Return the verdict of a check that was not run: kept, for after an early failure that is most of them."""
+    found = CLAUSES[clause]
+    return Verdict(name, found.id, found.title, found.level, dtype, "skip", case, reason)
 
 
 def _failure(item: Item, finding: Finding, clause: Clause, under_test: Subject, smallest: Smallest | None) -> Failure:

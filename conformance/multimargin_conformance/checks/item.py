@@ -53,9 +53,9 @@ class Scope:
         return "accumulator" in self.capabilities.permissions and not self.flush
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Item:
-    """One planned verdict: an id, the clause that it speaks about, and how to get it; equal to itself alone.
+    """One planned verdict: an id, the clause that it speaks about, and how to get it.
 
     case: the vector's id, "" when the check makes its own calls. part: "loss" or "gradient". also: further clauses
     that a failure would break. kind: what sort of check it is, in a word: under pytest there is one test a clause,

@@ -25,7 +25,6 @@ from multimargin_reference.expectation import Values
 from multimargin_reference.formats import DTYPES
 from multimargin_vectors.draft import has_kink
 
-CLASSES = 4  # and rows: a row and a column of the input serve as weights and as grad_output
 WHY = "arguments are views of one memory"
 CLAUSES = {"PURITY-5": ["arguments in one memory"]}
 
