@@ -130,8 +130,9 @@ def weigh(h: Array, k: Work) -> Array:
 
 
 def drop_target(h: Array, k: Work) -> Array:
-    """Leave the target's own term out, whatever it holds (VALUE-4)."""
-    return np.where(k.own, k.number(0), h)
+    """Leave the target's own term out, whatever it holds (VALUE-4); `h` may be overwritten."""
+    h[k.row, k.y] = 0
+    return h
 
 
 def add(h: Array, _k: Work) -> Array:
@@ -156,7 +157,9 @@ def finish(value: Any, k: Work) -> Any:
 
 def active(z: Array, k: Work) -> Array:
     """Find the terms that have a slope: strictly positive, never the target's own (GRADIENT-4, GRADIENT-5)."""
-    return np.asarray((z > 0) & ~k.own)
+    found = np.asarray(z > 0)
+    found[k.row, k.y] = False
+    return found
 
 
 def slope(z: Array, k: Work) -> Array:
