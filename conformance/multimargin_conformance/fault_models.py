@@ -295,8 +295,8 @@ MODELS = {
     ),
     "PURITY-3": Model(
         "caches with keys that miss something; options, targets or contexts of an earlier call; accumulation; "
-        "scratch space or an error flag shared by threads, also of large calls alone, arguments changed for as long as "
-        "a call runs; a failure after a rejected call, on the n-th call",
+        "scratch space, a table or an error flag shared by threads, also of large calls alone, arguments changed for "
+        "as long as a call runs; a failure after a rejected call, on the n-th call",
         "pairs of calls that differ in one thing; arrays that are written anew, read-only views too; drawn orders of "
         "calls on one object; several threads, with the same arrays too, past the sizes of special paths, and beside "
         "calls that are rejected; valid calls right after each kind of rejected one",

@@ -77,7 +77,7 @@ def test_the_message_shows_the_value() -> None:
 def test_ids_are_distinct_and_plain() -> None:
     ids = [item.id for item in arguments.items(Scope(("float32",), True, Capabilities()))]
     values = len(arguments.P) + len(arguments.REDUCTION) + len(arguments.OTHER_NAMES)
-    assert len(set(ids)) == len(ids) == values + 1  # and targets of the widest dtype
+    assert len(set(ids)) == len(ids) == values + 2  # and targets of the widest dtype, and objects for p
     assert not any(set("*?[] '\"\n") & set(name) for name in ids)
 
 

@@ -92,8 +92,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Callable[[re.Match[str]], str]:
     return lambda part: str(script["shown"](part))
 
 
-def test_the_wrong_kernel_is_rejected_on_the_kink_alone() -> None:
-    text = _printed(WRONG)
+def test_the_wrong_kernel_is_rejected_on_the_kink_alone(here: Callable[[re.Match[str]], str]) -> None:
+    text = _printed(WRONG, here)
     assert text.endswith("\n$ echo $?\n1\n```\n")
     assert re.findall(r"^  (\S+ \S+) \(MUST\)", text, re.M) == ["GRADIENT-4 kink"]
     assert re.search(r"gradient\[0, 0\] = -0\.5, but should be 0\.0 \(exact grid", text)

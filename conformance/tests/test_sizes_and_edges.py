@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from multimargin_conformance import Capabilities, check
-from multimargin_conformance.checks import corners, edges, ladder, many, plan, threads
+from multimargin_conformance.checks import corners, edges, ladder, many, plan, thread_calls
 from multimargin_conformance.checks.contexts import many as many_classes
 from multimargin_conformance.checks.contexts import valid
 from multimargin_conformance.checks.effects import EFFECTS
@@ -127,7 +127,7 @@ def test_calls_that_are_repeated_round_in_every_order() -> None:
 
 def test_calls_that_need_no_raw_arrays_fit_into_a_line() -> None:
     usual = [shape for shape in corners.NAMED if shape not in corners.ONCE]
-    together = threads.THREADS * sum(rows * classes for rows, classes in threads.SEVERAL)  # all in one line
+    together = thread_calls.THREADS * sum(rows * classes for rows, classes in thread_calls.SEVERAL)  # all in one line
     logits = max(*(rows * classes for rows, classes in usual), together)
     assert 2 * 8 * logits < LONGEST_LINE - 2**18  # hexadecimal digits of float64, and what is beside them
 

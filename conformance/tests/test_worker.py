@@ -162,7 +162,7 @@ def test_shared_scratch_memory_shows_under_threads(folder: Path) -> None:
     )
     (folder / "kernel_race.py").write_text(text, encoding="utf-8")
     report = check("py:kernel_race:forward", "core", ["float32"], select="/threads", isolate=True)
-    assert report.counts["fail"] == report.planned - 1 == 15  # with the same arrays scratch is the same too
+    assert report.counts["fail"] == report.planned - 1 == 16  # with the same arrays scratch is the same too
 
 
 def test_another_interpreter_needs_nothing_of_ours(folder: Path) -> None:

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ P: tuple[Any, ...] = (
     INF,
     -INF,
 )
+P_OBJECTS: tuple[Any, ...] = (Fraction(3, 2), 1 + 2j, [1.5], np.array(1.5))  # that the protocol has no words for
 REDUCTION: tuple[Any, ...] = (
     None,
     "Mean",
@@ -93,6 +95,7 @@ REDUCTION: tuple[Any, ...] = (
     "sums",
     "mean\0",
     "elementwise_sum",
+    "\u017fum",  # becomes "sum" where a text is folded or put in its usual form
     0.5,
 )
 OTHER_NAMES: tuple[tuple[str, Any, Any], ...] = (  # an argument, its value, and what is meant where it is accepted
@@ -117,6 +120,7 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype in scope.dtypes:
         if not calls(scope, dtype):
             continue
+        yield _objects(scope, dtype)
         for p in P:
             yield _rejecting(scope, "REJECT-1", dtype, "p", p)
         for reduction in REDUCTION:
@@ -163,14 +167,31 @@ def _rejecting(scope: Scope, clause: str, dtype: str, argument: str, value: Any)
     def run(session: Session) -> Result:
         if not _has_usual_type(argument, value):
             session.needs("types")
-        for case in calls(scope, dtype):
-            session.forward(case)  # a valid call of these shapes comes first: what was fine before proves nothing
-            if finding := judge_rejection(session.forward(replace(case, **replaced)), clause):
-                message = f"{argument}={value!r}: {finding.message}; input.shape={case.input.shape}"
-                return result_of(Finding(message, finding.evidence, finding.clause))
-        return PASS
+        return result_of(_accepted(session, scope, clause, dtype, replaced))
 
     return Item(_id(clause, dtype, argument, value), clause, dtype, "loss", run)
+
+
+def _objects(scope: Scope, dtype: str) -> Item:
+    """Return an item of values for p that are no plain numbers; what cannot be sent to a process is a float there."""
+
+    def run(session: Session) -> Result:
+        values = P_OBJECTS if session.offers("memory") else (1.5,)
+        found = (_accepted(session, scope, "REJECT-1", dtype, {"p": value}) for value in values)
+        return result_of(next((finding for finding in found if finding), None))
+
+    return Item(f"REJECT-1/{dtype}/arguments-p-of-other-types/loss", "REJECT-1", dtype, "loss", run)
+
+
+def _accepted(session: Session, scope: Scope, clause: str, dtype: str, replaced: dict[str, Any]) -> Finding | None:
+    """Return what is wrong with the first call that is not rejected for an argument."""
+    ((argument, value),) = replaced.items()
+    for case in calls(scope, dtype):
+        session.forward(case)  # a valid call of these shapes comes first: what was fine before proves nothing
+        if finding := judge_rejection(session.forward(replace(case, **replaced)), clause):
+            message = f"{argument}={value!r}: {finding.message}; input.shape={case.input.shape}"
+            return Finding(message, finding.evidence, finding.clause)
+    return None
 
 
 def _has_usual_type(argument: str, value: Any) -> bool:

@@ -19,10 +19,31 @@ from multimargin_reference.case import Case
 from multimargin_reference.formats import DTYPES
 from multimargin_reference.grid_enclosure import grid_part
 
-SIZES = ((260, 2100), (2100, 260), (600, 1100))  # whole tiles on all sides of others, up to 64 x 512 and 512 x 64
+SIZES: tuple[tuple[int, ...], ...] = (
+    (260, 2100),  # whole tiles on all sides of others, up to 64 x 512 and 512 x 64, as the next two
+    (2100, 260),
+    (600, 1100),
+    (7, 17_000),  # long rows, many rows, and one row without a batch
+    (17_000, 7),
+    (17_000,),
+)
 OPTIONS = (  # power, reduction and whether there are weights, by size; of the first dtype and of the second
-    ((2, "none", True), (1, "none", False), (2, "none", False)),
-    ((1, "mean", False), (2, "sum", True), (1, "none", True)),
+    (
+        (2, "none", True),
+        (1, "none", False),
+        (2, "none", False),
+        (1, "none", True),
+        (2, "none", False),
+        (1, "mean", False),
+    ),
+    (
+        (1, "mean", False),
+        (2, "sum", True),
+        (1, "none", True),
+        (2, "sum", False),
+        (1, "mean", True),
+        (2, "none", True),
+    ),
 )
 WEIGHTS, GRADS = (1.0, 2.0, 0.5), (0.5, -1.0, 2.0)
 LEAST, STEP, HINGES = 2.0, 0.25, 7  # of the hinges, none much less than others: 2, 2.25, up to 3.5
@@ -34,7 +55,7 @@ CLAUSES = {"SHAPE-4": ["every term of many active"], "SHAPE-5": ["every term of 
 class Dense:
     """One call to be made."""
 
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     p: int
     reduction: str
     weighted: bool
@@ -57,18 +78,19 @@ def _item(dense: Dense, part: str) -> Item:
         expected = grid_part(case, part)
         return result_of(judge(part, session.function(part)(case), expected, "every term is active"))
 
-    rows, classes = dense.shape
-    clause = "SHAPE-5" if rows > classes else "SHAPE-4"
-    return Item(f"{clause}/{dense.dtype}/dense-{rows}x{classes}/{part}", clause, dense.dtype, part, run, kind="bulk")
+    rows, classes = (1, *dense.shape)[-2:]
+    clause, size = "SHAPE-5" if rows > classes else "SHAPE-4", "x".join(map(str, dense.shape))
+    return Item(f"{clause}/{dense.dtype}/dense-{size}/{part}", clause, dense.dtype, part, run, kind="bulk")
 
 
 def call(dense: Dense) -> Case:
     """Return the call."""
-    (rows, classes), kind = dense.shape, DTYPES[dense.dtype]
+    (rows, classes), kind = (1, *dense.shape)[-2:], DTYPES[dense.dtype]
     row, column = np.arange(rows)[:, None], np.arange(classes)
     x = (LEAST + STEP * ((3 * row + 5 * column + column // 7) % HINGES) - 1.0 + ADDED[dense.dtype]).astype(kind)
     y = np.arange(rows) * 7 % classes
     x[row[:, 0], y] = ADDED[dense.dtype]
     weight = np.resize(WEIGHTS, classes).astype(kind) if dense.weighted else None
-    g = np.resize(GRADS, rows if dense.reduction == "none" else ()).astype(kind)
-    return Case(x, y, dense.p, 1.0, weight, dense.reduction, g)
+    batch = dense.shape[:-1]
+    g = np.resize(GRADS, batch if dense.reduction == "none" else ()).astype(kind)
+    return Case(x.reshape(dense.shape), y.reshape(batch), dense.p, 1.0, weight, dense.reduction, g)

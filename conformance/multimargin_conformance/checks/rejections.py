@@ -35,6 +35,8 @@ PLACES = (every_other, reversed_, read_only, padded)
 LARGE = ((2, 300), (3, 2057), (300, 3), (2057, 2), (300,))
 LARGEST = (((1, 70_001), "mean"), ((70_001, 2), "sum"))  # more than 16 bits count
 LONG = 10_000  # logits; beyond, only the targets' values are put to the test
+ODD_MARGINS = (float("nan"), float("inf"), float("-inf"), -1e30)
+ODD_LOGITS = (float("nan"), float("inf"), float("-inf"))
 INTEGERS = 16  # logits of calls that are made of integers too
 SHOWN = 4096  # logits of a call that a finding carries
 HALF_TARGETS = (DTYPES["float16"], DTYPES["bfloat16"])
@@ -99,7 +101,8 @@ def _made(made: Made) -> Iterator[Case]:
     valid_cases = VALID[made.kind](made.dtype, made.dtypes)
     changed = (change(case) for case in valid_cases if case.input.size <= LONG or clause in TARGET_RANGE)
     few = [case for case in valid_cases if case.input.size <= INTEGERS] if made.kind == CONTEXTS else []
-    for case in chain(changed, _with_integers(change(case) for case in few)):
+    odd = (change(case) for case in _with_odd_numbers(few))
+    for case in chain(changed, _with_integers(change(case) for case in few), odd):
         declared = case.target.dtype not in HALF_TARGETS or made.has(case.target.dtype)
         if declared and rejecting_clause(case) == clause and not made.capabilities.leaves_out(case):
             yield case
@@ -110,6 +113,17 @@ def _with_integers(cases: Iterable[Case]) -> Iterator[Case]:
     for case in cases:
         if case.dtype == "float64" and np.isfinite(case.input).all():
             yield replace(case, input=case.input.astype(np.int64))
+
+
+def _with_odd_numbers(cases: Iterable[Case]) -> Iterator[Case]:
+    """Yield calls of which numbers alone say what is right: a kernel that has it by then may look at nothing else."""
+    for k, case in enumerate(cases):
+        margin = ODD_MARGINS[k % len(ODD_MARGINS)]
+        logits = np.full_like(case.input, ODD_LOGITS[k % len(ODD_LOGITS)])
+        yield replace(case, margin=margin)
+        yield replace(case, input=logits)
+        if case.weight is not None:
+            yield replace(case, weight=np.zeros_like(case.weight))
 
 
 def _item(made: Made, clause: str, part: str) -> Item:

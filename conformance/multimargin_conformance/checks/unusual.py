@@ -7,9 +7,9 @@ dtype has digits, and may be another one in the next call.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -51,11 +51,13 @@ NARROW = (  # of targets; N, C, and the first row's target
     ("int16", (2, 2**16 + 9), 7),
     ("uint16", (2, 2**16 + 9), 7),
 )
+UNSIGNED = (("uint32", (3, 300), 7), ("uint64", (3, 300), 7), ("uint32", (2, 2**17), 2**16 + 9))  # likewise
 WHOLE = (2, -1, 3, 200, -7, 300, 40_000, -2, 70_000, 2**33, np.int64(3), np.int32(-1), 10)  # margins; some wrap if cut
 OTHER = {"float32": np.float64, "float64": np.float32}
 MOST_BOTH = 32  # logits of calls of which two arguments are unusual
 STRIDED = "-strided"
 HALF_WEIGHT = "half-weight"
+UNSIGNED_TARGETS = "unsigned-targets"
 MOST_HALF = 64  # logits beside such weights: the exact rules say what is legal
 FEW = tuple(context for context in larger() if context.shape in ((1,), (3, 7), (2, 5)))  # no powers of two too
 CLAUSES = {"DTYPE-4": ["narrow targets", "integer logits", "weights of another dtype", "each in every context"]}
@@ -88,7 +90,11 @@ def _item(name: str, dtype: str, part: str, cases: list[Case], scope: Scope) -> 
     def run(session: Session) -> Result:
         if strided:
             session.needs("layouts")
-        for case in cases:
+        if name == UNSIGNED_TARGETS and not session.offers("memory"):  # the protocol has no such dtypes
+            made = [_int32_targets(case) for case in cases]
+        else:
+            made = cases
+        for case in made:
             if finding := test(session, case, part, scope, given(case)):
                 return result_of(replace(finding, message=f"{finding.message}; {_described(case)}"))
         return PASS
@@ -96,7 +102,8 @@ def _item(name: str, dtype: str, part: str, cases: list[Case], scope: Scope) -> 
     def calls() -> list[tuple[Case, Arrays]]:
         return [(case, given(case)) for case in cases]
 
-    return Item(f"DTYPE-4/{dtype}/unusual-{name}/{part}", "DTYPE-4", dtype, part, run, kind="unusual", calls=calls)
+    ahead = None if name == UNSIGNED_TARGETS else calls
+    return Item(f"DTYPE-4/{dtype}/unusual-{name}/{part}", "DTYPE-4", dtype, part, run, kind="unusual", calls=ahead)
 
 
 def _described(case: Case) -> str:
@@ -274,17 +281,17 @@ def _whole_logits_and_targets(case: Case) -> Case | None:
 
 
 @cache
-def _narrow_targets(dtype: str) -> tuple[Case, ...]:
+def _targets_of(dtype: str, kinds: Sequence[tuple[str, tuple[int, int], int]]) -> tuple[Case, ...]:
     """Rows and classes enough that row * C + target passes every narrow dtype's end but int32's.
 
     And targets that a narrower dtype, or one of the other kind, does not hold.
     """
     kind, found = DTYPES[dtype], []
-    for k, (narrow, (rows, classes), first) in enumerate(NARROW):
+    for k, (narrow, (rows, classes), first) in enumerate(kinds):
         x = np.where(np.arange(classes) < 4, 0.5 * (np.arange(rows * classes).reshape(rows, -1) % 7), -8.0)
         y = (first - np.arange(rows) * 3) % min(classes, int(np.iinfo(narrow).max) + 1)
         x[y >= 4, y[y >= 4]] = 0.0  # few terms are active, whatever the target
-        wrapped = y + 2 ** (8 * np.dtype(narrow).itemsize)
+        wrapped = y + 2 ** min(8 * np.dtype(narrow).itemsize, 62)
         alike = wrapped < classes
         x[alike, wrapped[alike]] = 0.5 * (1 + np.flatnonzero(alike) % 3)
         y = y.astype(narrow)
@@ -301,6 +308,10 @@ def _integer_logits(dtype: str) -> tuple[Case, ...]:
     found = [
         Case(np.array(x, integer), np.zeros(3, np.int64), 1, 1.0, None, "none", np.ones(3))
         for integer, x in rows.items()
+    ]
+    found += [
+        Case(np.array([[1, high, 0], [high, 1, high - 3]], integer), np.array([0, 1]), p, 0.5, None, "sum", np.ones(()))
+        for (integer, high), p in product((("int16", 32_767), ("int32", 100_003), ("int64", 2**24 + 1)), (1, 2))
     ]
     for k, (integer, p) in enumerate(product(("uint8", "int8", "int16", "int32", "int64"), (1, 2))):
         x = np.array([[1, 2, 0], [3, 0, 2], [0, 1, 1]], integer)
@@ -322,12 +333,14 @@ def _other_weights(dtype: str) -> tuple[Case, ...]:
 
 
 UNUSUAL: dict[str, tuple[Callable[[str], tuple[Case, ...]], Judge]] = {
-    "narrow-targets": (_narrow_targets, _as_usual),
-    f"narrow-targets{STRIDED}": (_narrow_targets, _as_usual),
+    "narrow-targets": (partial(_targets_of, kinds=NARROW), _as_usual),
+    f"narrow-targets{STRIDED}": (partial(_targets_of, kinds=NARROW), _as_usual),
+    UNSIGNED_TARGETS: (partial(_targets_of, kinds=UNSIGNED), _as_usual),
     "integer-logits": (_integer_logits, _in_any_dtype),
     "other-weights": (_other_weights, _in_any_dtype),
     "int32-targets": (_varied(_int32_targets), _as_usual),
     "other-weight": (_varied(_other_weight, _other_weight_and_targets), _in_any_dtype),
+    f"other-weight{STRIDED}": (_varied(_other_weight), _in_any_dtype),
     "one-target": (_varied(_one_target), _in_inputs_shape),
     "no-axis": (_varied(_no_axis), _in_inputs_shape),
     "float-p": (_varied(_float_p), _as_usual),

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
+from random import Random
 from types import CodeType, FrameType
 from typing import Any
 
 MOST = 4000  # operations of a thread; after them it runs on: what compiles something first would take minutes
+EVEN = 1500  # operations of all that take turns one after another; from then on it is by chance whose turn it is
 PATIENCE_S = 0.1  # for a turn: who has it may wait for a lock that another one holds, and then all run on
 LATE_S = 1.0  # for the others to begin: once one of them is later, all go on alone
 SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter that do not take turns: short, so that calls interleave
@@ -96,9 +98,14 @@ class Together:
 
 
 class Turns:
-    """So many threads, of which one runs at a time, for one operation."""
+    """So many threads, of which one runs at a time, for one operation.
+
+    At first all are at the same place of the same code, later as far apart as chance has it, the same chance each time.
+    """
 
     def __init__(self, threads: int) -> None:
+        self._random = Random(threads)
+        self._turns = 0
         self._lock = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
         self._running = threads
@@ -154,9 +161,12 @@ class Turns:
             self._end()
 
     def _next(self) -> None:
-        """Let the thread run that has waited longest, once none does."""
+        """Let the thread run that has waited longest, or later any that waits, once none does."""
         if self._running <= 0 and self._waiting:
             self._running += 1
+            self._turns += 1
+            if self._turns > EVEN:
+                self._waiting.rotate(self._random.randrange(len(self._waiting)))
             self._waiting.popleft().release()
 
     def _leave(self) -> None:

@@ -10,6 +10,7 @@ from multimargin_reference.known import (
     faults_close,
     faults_conditional,
     faults_edges,
+    faults_elsewhere,
     faults_factors,
     faults_gradients,
     faults_keys,
@@ -80,6 +81,7 @@ FAULTS: tuple[Fault, ...] = (
     *faults_close.FAULTS,
     *faults_close.narrowed(WHOLE),
     *faults_windows.FAULTS,
+    *faults_elsewhere.FAULTS,
 )
 
 __all__ = ["ALIKE", "FAULTS", "MODEL", "VARIANTS", "WHOLE", "Backend", "Custom", "Fault", "Model", "Request", "Variant"]
