@@ -20,7 +20,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 MOST = 4000  # operations of a thread; after them it runs on: what compiles something first would take minutes
-EVEN = 1500  # operations of all that take turns one after another; from then on it is by chance whose turn it is
+EVEN = 1000  # operations of all that take turns one after another; from then on it is by chance whose turn it is
 PATIENCE_S = 0.1  # for a turn: who has it may wait for a lock that another one holds, and then all run on
 LATE_S = 1.0  # for the others to begin: once one of them is later, all go on alone
 SWITCH_INTERVAL_S = 1e-6  # between threads of one interpreter that do not take turns: short, so that calls interleave
@@ -38,6 +38,15 @@ ALONE = (  # operations, by how their names begin: of the thread's own names, co
     "KW_NAMES",
     "JUMP_FORWARD",
     "JUMP_BACKWARD",
+    "POP_JUMP",
+    "POP_TOP",
+    "RETURN",
+    "BUILD_TUPLE",
+    "BUILD_SLICE",
+    "UNPACK_SEQUENCE",
+    "IS_OP",
+    "MAKE_FUNCTION",
+    "LOAD_CLOSURE",
 )
 # of functools, where all instances share a lock: threads in step would wait for it
 LOCKING = getattr(cached_property.__get__, "__code__", None) if hasattr(cached_property(len), "lock") else None
@@ -133,7 +142,7 @@ class Turns:
                 sys.settrace(None)
                 return None
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
-            if event != "opcode" or frame.f_lasti not in _alone(frame.f_code):
+            if event == "opcode" and frame.f_lasti not in _alone(frame.f_code):
                 self._wait()
             return trace
 

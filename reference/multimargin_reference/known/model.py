@@ -175,7 +175,7 @@ def target_gradient(d: Array, k: Work) -> Array:
 
 def finish_gradient(d: Array, k: Work) -> Any:
     """Round the gradient to the result's dtype and give it input's shape (GRADIENT-10)."""
-    return d.astype(k.dtype).reshape(k.input_shape)
+    return d.astype(k.dtype, copy=False).reshape(k.input_shape)
 
 
 @dataclass(frozen=True)
@@ -226,17 +226,17 @@ class Model:
         a = self.validate(r.input, r.target, r.p, r.margin, r.weight, r.reduction)
         wide = self.compute(a.input.dtype)
         k = Work(
-            x=a.input.astype(wide),
+            x=a.input.astype(wide, copy=False),  # no step changes it
             y=a.target,
             p=a.p,
             margin=wide.type(a.margin),
-            weight=None if a.weight is None else a.weight.astype(wide),
+            weight=None if a.weight is None else a.weight.astype(wide, copy=False),
             reduction=a.reduction,
             dtype=a.input.dtype,
             input_shape=a.input.shape if a.batched else a.input.shape[1:],
             output_shape=a.output_shape,
             exact_margin=a.margin,
-            g=self.validate_grad_output(r.grad_output, a).astype(wide) if r.backward else None,
+            g=self.validate_grad_output(r.grad_output, a).astype(wide, copy=False) if r.backward else None,
         )
         k.w = self.row_weight(k)
         return k
@@ -251,7 +251,8 @@ class Model:
         """Carry out the gradient's steps."""
         z = self.difference(k)
         d = np.where(self.active(z, k), self.slope(z, k), k.number(0))
-        d = self.weigh_gradient(d, k) * (self.factor or self.factored)(k)[:, None]
+        d, factor = self.weigh_gradient(d, k), (self.factor or self.factored)(k)[:, None]
+        d = np.multiply(d, factor, out=d if d.dtype == factor.dtype else None)  # less memory for what is large
         return self.finish_gradient(self.target_gradient(d, k), k)
 
     def scaled(self, rows: Array, k: Work) -> Array:
