@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 
 from multimargin_conformance.checks.first import KIND
 from multimargin_conformance.checks.item import Item
 
-# How many of the vectors one check takes as long as, by kind, 1 where it is none of these: measured, roughly; a part of
-# that where few of them find much that nothing before them does.
-TAKES = {
-    "blocks": 16,
-    "bulk": 256,
-    "calls": 4,
-    "close": 16,
-    "contexts": 32,
-    "corners": 512,
-    "digits": 16,
-    "edges": 16,
-    "held": 32,
-    "huge": 2048,
-    "instances": 16,
-    "ladder": 16,
-    "layouts": 32,
-    "magnitudes": 32,
-    "many": 64,
-    "orders": 32,
-    "patterns": 32,
-    "property": 16,
-    "recovery": 32,
-    "repeated": 16,
-    "rewritten": 32,
-    "threads": 256,
-    "tiles": 4,
-    "unusual": 16,
-    "windows": 64,
-}
+COSTS = Path(__file__).with_name("check_costs.json")  # names of sorts by cost, as scripts/costs.py measured them
+HUGE = 2048  # what a check of sizes costs that the oracle cannot reach: it is not measured
 NUMBER = re.compile(r"[\d.]+")
-REJECTED = 8  # likewise, of contexts whose calls are to be rejected: they end soon
 
 
 def in_turn(items: Sequence[Item]) -> list[int]:
@@ -49,11 +24,11 @@ def in_turn(items: Sequence[Item]) -> list[int]:
 
 
 def breadth_first(items: Sequence[Item]) -> Sequence[int]:
-    """Return the places of all items so that each sort of check has had about as much time as any other.
+    """Return the places of all items so that those come first that soonest find what none before them did.
 
-    A sort is what has the same clause, part and kind, and more narrowly the same name too, but for its numbers, where
-    a check has one: the product of both times counts. A mistake that one sort alone sees is found early, wherever its
-    clause stands in the specification; its second and third check wait for the first ones of others.
+    A sort is what has the same clause, part, kind and, where it is no vector, name but for its numbers. The first ones
+    of all sorts come before second ones, wherever their clauses stand in the specification, and the second one of a
+    sort when others' first ones do that take four times as long: what takes longer looks at more.
     """
     return _breadth_first(tuple((item.id, item.clause, item.part, item.kind, item.case) for item in items))
 
@@ -61,22 +36,31 @@ def breadth_first(items: Sequence[Item]) -> Sequence[int]:
 @lru_cache(maxsize=16)
 def _breadth_first(named: tuple[tuple[str, str, str, str, str], ...]) -> tuple[int, ...]:
     """Return the places of checks of which no more is known than what orders them: an item holds an implementation."""
-    spent: Counter[tuple[str, ...]] = Counter()
+    before: Counter[tuple[str, str, str]] = Counter()
     turns = []
-    for name, clause, part, kind, case in named:
-        group = (clause, part, kind)
-        sort = (*group, "" if case else NUMBER.sub("", name.split("/")[2]))
-        spent[group] += _takes(kind, clause)
-        spent[sort] += _takes(kind, clause)
-        turns.append(spent[group] * spent[sort])
+    for id_, clause, part, kind, case in named:
+        name = _name(id_, kind, case)
+        sort = (clause, part, name)
+        before[sort] += 1
+        turns.append(before[sort] * math.sqrt(_cost(name, kind)))
     return tuple(sorted(range(len(named)), key=lambda place: (named[place][3] != KIND, turns[place], place)))
 
 
-def takes(item: Item) -> int:
-    """Return how long a check takes, in vectors."""
-    return _takes(item.kind, item.clause)
+def sort_of(item: Item) -> str:
+    """Return the kind of a check and, where it is no vector, its name but for its numbers."""
+    return _name(item.id, item.kind, item.case)
 
 
-def _takes(kind: str, clause: str) -> int:
-    rejected = kind == "contexts" and clause.startswith("REJECT")
-    return REJECTED if rejected else TAKES.get(kind, 1)
+def _name(id_: str, kind: str, case: str) -> str:
+    return f"{kind}/{'' if case else NUMBER.sub('', id_.split('/')[2])}"
+
+
+def _cost(name: str, kind: str) -> int:
+    return costs().get(name, HUGE if kind == "huge" else 1)
+
+
+@cache
+def costs() -> dict[str, int]:
+    """Return how long a check of each sort takes, in vectors, as far as that was measured."""
+    measured: dict[str, list[str]] = json.loads(COSTS.read_text(encoding="utf-8"))
+    return {name: int(cost) for cost, names in measured.items() for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,11 +13,15 @@ from multimargin_conformance.capabilities import Capabilities
 from multimargin_conformance.checks import plan
 from multimargin_conformance.checks.first import KIND
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_conformance.ordering import TAKES, breadth_first, in_turn, takes
+from multimargin_conformance.ordering import breadth_first, costs, in_turn, sort_of
 from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
 from multimargin_reference.clauses import CLAUSES
 
 ITEMS = plan(Scope(("float32", "float64"), True, Capabilities()))
+
+
+def takes(item: Item) -> int:
+    return costs()[sort_of(item)]
 
 
 class Accepting:
@@ -38,9 +43,13 @@ def test_every_check_has_one_place_and_the_first_call_the_first(
     assert ITEMS[places[0]].kind == KIND
 
 
+def test_every_sort_was_measured_and_nothing_else() -> None:
+    assert costs().keys() == {sort_of(item) for item in ITEMS}, "run scripts/costs.py"
+
+
 def test_the_first_round_has_every_clause_in_the_order_of_the_specification() -> None:
     items = [item for item in ITEMS if takes(item) == 1 and item.kind != KIND]
-    first = len({(item.clause, item.part, item.kind) for item in items})
+    first = len({(item.clause, item.part, sort_of(item)) for item in items})
     places = breadth_first(items)[:first]
     assert list(places) == sorted(places)
     clauses = {items[place].clause for place in places}
@@ -50,7 +59,7 @@ def test_the_first_round_has_every_clause_in_the_order_of_the_specification() ->
 
 def test_every_clause_has_its_turn_before_what_takes_longest() -> None:
     order = [ITEMS[place] for place in breadth_first(ITEMS)]
-    longest = max(TAKES.values())
+    longest = max(costs().values())
     before = order[: next(k for k, item in enumerate(order) if takes(item) >= longest / 4)]
     assert {item.clause for item in before} == {item.clause for item in ITEMS}
 
@@ -63,10 +72,13 @@ def test_a_fault_of_a_late_clause_ends_the_run_soon_and_verdicts_keep_their_orde
     assert [v.id for v in report.verdicts] == [item.id for item in ITEMS]
 
 
-def test_every_sort_of_a_clause_has_a_turn_before_one_has_its_second() -> None:
-    both = {item.id.split("/")[2] for item in ITEMS if item.kind == "unusual" and item.dtype == "float32"}
-    for part in ("loss", "gradient"):
-        ordered = [ITEMS[place] for place in breadth_first(ITEMS) if ITEMS[place].kind == "unusual"]
-        names = [name for item in ordered if item.part == part and (name := item.id.split("/")[2]) in both]
-        found = len(set(names))
-        assert len(set(names[:found])) == found > 10
+def test_of_what_takes_as_long_every_sort_has_a_turn_before_one_has_its_second() -> None:
+    seen: Counter[tuple[str, str, str]] = Counter()
+    numbers = defaultdict(list)
+    for item in (ITEMS[place] for place in breadth_first(ITEMS)):
+        sort = item.clause, item.part, sort_of(item)
+        seen[sort] += 1
+        if item.kind != KIND:
+            numbers[takes(item)].append(seen[sort])
+    assert len(numbers) > 5
+    assert all(found == sorted(found) and max(found) > 1 for found in numbers.values())
