@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,28 @@ def _sum(count: int) -> int:
     for k in range(count):
         total += k
     return total
+
+
+def test_threads_take_turns_one_after_another_and_later_by_chance() -> None:
+    turns, order = steps.Turns(2), []
+
+    def work(name: str) -> None:
+        with turns.taken():
+            _noted(order, name, 400)
+
+    both = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(timeout=60)
+    first, later = order[:100], order[-100:]
+    assert all(one != other for one, other in pairwise(first))
+    assert any(one == other for one, other in pairwise(later))
+
+
+def _noted(order: list[str], name: str, times: int) -> None:
+    for _ in range(times):
+        order.append(name)  # noqa: PERF401 (each is a turn)
 
 
 def test_threads_begin_every_other_call_together() -> None:
