@@ -22,7 +22,7 @@ from multimargin_reference.grid_enclosure import grid_part
 SIZES: tuple[tuple[int, ...], ...] = (
     (260, 2100),  # whole tiles on all sides of others, up to 64 x 512 and 512 x 64, as the next two
     (2100, 260),
-    (600, 1100),
+    (2100, 600),
     (7, 17_000),  # long rows, many rows, and one row without a batch
     (17_000, 7),
     (17_000,),

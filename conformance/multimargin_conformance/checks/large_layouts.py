@@ -28,6 +28,7 @@ from multimargin_reference.grid_enclosure import grid_part
 from multimargin_vectors.draft import has_kink
 
 LARGEST = (1100, 1000)  # past 2**20 logits
+TALL = (100_003, 2)  # whose grad_output is long too, with gaps, and its targets
 PLACES = (
     layouts.fortran,
     layouts.every_other,
@@ -69,13 +70,14 @@ def _is_left_out(made: bulk.Bulk, scope: Scope) -> bool:
 
 
 def _placed(dtype: str, turn: int) -> list[tuple[bulk.Bulk, layouts.Layout]]:
-    """Return every size in every layout, and the largest in one, for the first dtype; options take turns."""
+    """Return every size in every layout, and the largest in one; options take turns."""
     options = list(product(REDUCTIONS, (True, False), (2, 1)))
     found = []
     for k, (shape, place) in enumerate(product(bulk.SIZES, PLACES)):
         reduction, weighted, p = options[(k + k // len(PLACES) + 5 * turn) % len(options)]
         found.append((bulk.Bulk(k, shape, p, reduction, weighted, dtype), place))
-    return [*found, (bulk.Bulk(turn, LARGEST, 2, "mean", True, dtype), layouts.fortran)]
+    tall = (bulk.Bulk(turn, TALL, 1 + turn % 2, "none", True, dtype), layouts.every_other)
+    return [*found, (bulk.Bulk(turn, LARGEST, 2, "mean", True, dtype), layouts.fortran), tall, tall]  # one dtype each
 
 
 def _item(clause: str, dtype: str, part: str, name: str, calls: Sequence[tuple[bulk.Bulk, layouts.Layout]]) -> Item:

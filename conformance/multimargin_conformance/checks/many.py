@@ -163,6 +163,7 @@ def _varied(dtype: str) -> tuple[Case, ...]:
     options = list(product(SHAPES, (2, 1), REDUCTIONS, (False, True)))
     options += [(shape, 2 - k % 2, reduction, not k) for shape in BLOCKS for k, reduction in enumerate(REDUCTIONS)]
     options += [(shape, 1 + k, ("sum", "mean")[k], weighted) for shape in MORE_BLOCKS for k, weighted in MORE_OPTIONS]
+    options += [(MORE_BLOCKS[0], 2, "none", True)]  # where the sum of all rows hides what a row's own differs by
     options += [(STRIDED, 2 - k % 2, reduction, not k) for k, reduction in enumerate(REDUCTIONS)]
     for k, (shape, p, reduction, weighted) in enumerate(options):
         x = uniform(400 + k, shape).astype(kind)

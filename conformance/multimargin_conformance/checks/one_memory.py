@@ -25,6 +25,7 @@ from multimargin_reference.expectation import Values
 from multimargin_reference.formats import DTYPES
 from multimargin_vectors.draft import has_kink
 
+ALIGNED = 8  # bytes: where each column begins
 WHY = "arguments are views of one memory"
 CLAUSES = {"PURITY-5": ["arguments in one memory"]}
 
@@ -42,7 +43,7 @@ def _item(dtype: str, part: str, cases: list[Case]) -> Item:
     def run(session: Session) -> Result:
         session.needs("layouts")
         for case in cases:
-            for arrays in (_overlapping(case, part), _side_by_side(case, part)):
+            for arrays in (_overlapping(case, part), _side_by_side(case, part), _in_a_table(case, part)):
                 observation = session.function(part)(case, **arrays)
                 if finding := judge(part, observation, part_of(_expectation(case), part), WHY):
                     return result_of(replace(finding, case=case))
@@ -95,4 +96,21 @@ def _side_by_side(case: Case, part: str) -> Arrays:
     for name, array in given.items():
         arrays[name] = memory[at : at + array.size].reshape(array.shape)
         at += array.size
+    return arrays
+
+
+def _in_a_table(case: Case, part: str) -> Arrays:
+    """Return fresh arguments of which each row's logits, target and grad_output are a row of one table in memory."""
+    rows = case.target.size
+    given = {name: getattr(case, name) for name in ARGUMENTS[part]}
+    arrays: Arrays = {name: np.array(array) for name, array in given.items()}
+    columns = {n: a.reshape(rows, -1) for n, a in given.items() if n != "weight" and a.size >= rows}
+    ends = np.cumsum([0, *(-(-column[0].nbytes // ALIGNED) * ALIGNED for column in columns.values())])
+    table = np.zeros((rows, int(ends[-1])), np.uint8)
+    for (name, column), at in zip(columns.items(), ends, strict=False):
+        strides = (table.strides[0], column.itemsize)
+        view: Any = np.ndarray(column.shape, column.dtype, table, int(at), strides)
+        view[...] = column
+        row = view if name == "input" else view[:, 0]
+        arrays[name] = row if case.input.ndim == 2 else row[0, ...]
     return arrays

@@ -16,6 +16,7 @@ import numpy as np
 
 from multimargin_reference.known.catalogue import Answer, before, fault, stateful
 from multimargin_reference.known.model import MODEL, Array, Request, Work, active
+from multimargin_reference.known.model import drop_target as left_out
 
 LARGE = 10_000  # logits of calls that are worth sharing
 LONG = 16_384  # classes or rows from which a closed form is used
@@ -144,6 +145,37 @@ def clipped_if_whole(r: Request) -> Request:
     return replace(r, input=made)
 
 
+def first_target_of_a_table(r: Request) -> Request:
+    """Read the first target for every row where logits and targets are views of one array."""
+    x, target = r.input, r.target
+    if not (isinstance(x, np.ndarray) and isinstance(target, np.ndarray) and x.base is not None and target.ndim == 1):
+        return r
+    return replace(r, target=np.full_like(target, target[0])) if x.base is target.base and target.size else r
+
+
+def rolled_if_long_and_strided(r: Request) -> Request:
+    g = r.grad_output
+    is_meant = isinstance(g, np.ndarray) and g.ndim == 1 and g.size >= LONG and not g.flags.c_contiguous
+    return replace(r, grad_output=np.roll(g, 1)) if is_meant else r
+
+
+def rows_in_any_order_of_many() -> Answer:
+    random = np.random.default_rng(0)
+
+    def add(h: Array, k: Work) -> Array:
+        return MODEL.add(h[:, random.permutation(k.classes)] if k.rows >= LONG else h, k)
+
+    return replace(MODEL, add=add).answer
+
+
+def without_last_block(h: Array, k: Work) -> Array:
+    """Lose the classes past whole blocks of 512, of 2048 rows and more."""
+    h = left_out(h, k)
+    if k.rows >= 2048 and k.classes > 512:
+        h[:, k.classes // 512 * 512 :] = 0
+    return h
+
+
 THREADS = (
     fault(
         "margin-rounded-in-other-threads",
@@ -223,4 +255,31 @@ TYPES = (
     ),
 )
 
-FAULTS = (*THREADS, *NUMBERS, *TYPES)
+LARGEST = (
+    before(
+        "first-target-of-a-table",
+        "Where logits and targets are views of one array, the first target is every row's.",
+        "PURITY-5",
+        first_target_of_a_table,
+    ),
+    before(
+        "strided-grad-output-of-many-rows-rolled",
+        "From 16384 rows on, a grad_output with gaps is read one row later.",
+        "PURITY-5",
+        rolled_if_long_and_strided,
+    ),
+    stateful(
+        "rows-in-any-order-of-many",
+        "From 16384 rows on, a row's terms are added in another order every time.",
+        "PURITY-2",
+        rows_in_any_order_of_many,
+    ),
+    fault(
+        "last-block-of-tall-and-wide-lost",
+        "From 2048 rows on, the classes past whole blocks of 512 are lost.",
+        "SHAPE-4 SHAPE-5",
+        drop_target=without_last_block,
+    ),
+)
+
+FAULTS = (*THREADS, *NUMBERS, *TYPES, *LARGEST)
