@@ -136,15 +136,6 @@ def reversed_if_strided(r: Request) -> Request:
     return replace(r, weight=(w if w.flags.c_contiguous else w[::-1]).astype(x.dtype))
 
 
-def clipped_if_whole(r: Request) -> Request:
-    """Take integer logits, by what a half holds."""
-    x = np.asarray(r.input)
-    if x.dtype.kind != "i":
-        return r
-    made = np.clip(x, -2048, 2048).astype(np.float64)
-    return replace(r, input=made)
-
-
 def first_target_of_a_table(r: Request) -> Request:
     """Read the first target for every row where logits and targets are views of one array."""
     x, target = r.input, r.target
@@ -246,12 +237,6 @@ TYPES = (
         "Weights of another dtype that have gaps are read from their end.",
         "DTYPE-4",
         reversed_if_strided,
-    ),
-    before(
-        "whole-logits-clipped",
-        "Integer logits are clipped at 2048, past which a half has no odd numbers.",
-        "DTYPE-4",
-        clipped_if_whole,
     ),
 )
 
