@@ -87,10 +87,9 @@ def special(dtype: str, scope: Scope) -> list[Call]:
         cases += [Case((x * small).astype(kind), y, 2, 0.0, None, "sum", one)]
     digits = replace(cases[0], input=uniform(STREAM, (2, 9), -1.0, 1.0).astype(kind), margin=0.1, weight=None)
     cases += [replace(digits, p=p) for p in (1, 2)]
-    tied = Case(np.zeros((2, 3), kind), y, 1, 0.0, None, "sum", one)
-    made = [(case, False) for case in cases] + [(tied, True)]
-    declared = [(case, borne) for case, borne in made if not scope.capabilities.leaves_out(case)]
-    return [Call(case, _later(legal_values, case), "a special value", borne=borne) for case, borne in declared]
+    cases += [Case(np.zeros((2, 3), kind), y, 1, 0.0, None, "sum", one)]
+    declared = [case for case in cases if not scope.capabilities.leaves_out(case)]
+    return [Call(case, _later(legal_values, case), "a special value", borne=True) for case in declared]
 
 
 def alike(dtype: str, scope: Scope) -> list[Call]:
