@@ -18,6 +18,7 @@ CHECKED = "MULTIMARGIN_CHECK_TARGETS"  # set to 1: on CUDA a target out of range
 PLAIN = (Tensor, torch.nn.Parameter)
 FLOATS = (torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)
+POWERS, NUMBERS = (1, 2), (float, int)  # of p; of margin, types
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 loss: Any = torch._C._nn.multi_margin_loss
 is_tracing, is_transforming = torch._C._is_tracing, torch._C._are_functorch_transforms_active
@@ -55,7 +56,7 @@ def assert_targets(input: Tensor, target: Tensor) -> None:
 
 
 def are_few_on_cuda(input: Tensor, target: Tensor) -> bool:
-    batch = input.is_cuda and input.dim() == 2 and target.dim() == 1
+    batch = input.is_cuda and type(target) is Tensor and input.dim() == 2 and target.dim() == 1
     few = batch and 0 < input.numel() < FEW_ON_CUDA and input.shape[1] < FEW_CLASSES_ON_CUDA
     return few and target.dtype is torch.int64 and target.device == input.device and not checks_targets()
 

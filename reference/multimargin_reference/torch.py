@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from multimargin_reference import aten, torch_operators
-from multimargin_reference.aten import FEW, FLOATS, PLAIN, is_in_dynamo, is_transforming
+from multimargin_reference.aten import FEW, FLOATS, NUMBERS, PLAIN, POWERS, is_in_dynamo, is_transforming
 from multimargin_reference.aten import REDUCTIONS as ATENS_REDUCTIONS
 from multimargin_reference.aten import loss as atens_loss
 from multimargin_reference.engine import engine
@@ -35,13 +35,14 @@ COMPUTE_DTYPES = {
     torch.float32: torch.float32,
     torch.float64: torch.float64,
 }
+ONE = 1.0  # the margin where none is given, known by its identity: a comparison of numbers takes longer
 
 
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
     p: int = 1,
-    margin: float = 1.0,
+    margin: float = ONE,
     weight: Tensor | None = None,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -61,31 +62,34 @@ def multi_margin_loss(
         and size_average is None
         and reduce is None
         and type(input) in PLAIN
-        and type(target) is Tensor
         and input.dtype in FLOATS
         and type(count := input.numel()) is int  # where operations are traced it is a tensor
         and (0 < count < FEW if (on_cpu := input.is_cpu) else aten.are_few_on_cuda(input, target))
-        and (p == 1 or p == 2)
-        and (type(margin) is float or type(margin) is int)
+        and p in POWERS
+        and (margin is ONE or type(margin) in NUMBERS)
         and (weight is None or (type(weight) in PLAIN and weight.dim() == 1))
         and not (is_transforming() or forward_ad._current_level >= 0)
     ):
-        try:  # a number takes ATen longer than a look does, most so a float: its own 1 is left to it
-            to = ATENS_REDUCTIONS[reduction]
+        try:  # a number takes ATen longer than a look does, most so a float
+            to = ATENS_REDUCTIONS[reduction]  # always given: of its Python binding the default is none, not mean
             atens: Tensor
-            if margin != 1:
+            if margin is not ONE:
                 atens = atens_loss(input, target, p, margin, weight, to)
             elif p == 1:
                 atens = atens_loss(input, target, weight=weight, reduction=to)
             else:
                 atens = atens_loss(input, target, p, 1, weight, to)
-        except (RuntimeError, KeyError):
+        except (RuntimeError, TypeError, KeyError):
             pass  # what it refuses is refused below, in more words
         else:
             if not on_cpu:
                 aten.assert_targets(input, target)
             return atens
-    reduction = reduction_from_flags(size_average, reduce, reduction)
+    return _checked(input, target, p, margin, weight, reduction_from_flags(size_average, reduce, reduction))
+
+
+def _checked(input: Tensor, target: Tensor, p: int, margin: float, weight: Tensor | None, reduction: str) -> Tensor:
+    """Return the loss of any call, or raise what says why there is none."""
     _check_types(input, target, weight, margin)
     logits, weight = _autocast(input, weight)
     check_constructor(p, None if weight is None else weight.dim())
@@ -122,7 +126,7 @@ class MultiMarginLoss(torch.nn.Module):
     def __init__(
         self,
         p: int = 1,
-        margin: float = 1.0,
+        margin: float = ONE,
         weight: Tensor | None = None,
         size_average: bool | None = None,
         reduce: bool | None = None,
