@@ -103,6 +103,8 @@ ALIKE: dict[tuple[str, ...], str] = {
         "strided-in-any-order",
         "row-blocks-in-any-order",
         "class-blocks-in-any-order",
+        "square-blocks-in-any-order",
+        "rows-in-any-order-of-many",
     ): "One check makes the calls of all options and places again; it does not count which of them differ.",
     (
         "many-classes-row-limit",
@@ -139,4 +141,8 @@ ALIKE: dict[tuple[str, ...], str] = {
         "filled-tile-taken-as-empty",
         "last-class-of-large-batches-lost",
     ): "One check has the calls with few terms in the corners, of whole and of cut tiles.",
+    (
+        "kink-past-65536-classes",
+        "kink-past-65536-rows",
+    ): "One check has all calls of many ties, of many rows and of many classes.",
 }

@@ -100,10 +100,6 @@ def unvalidated(here: Callable[[Request], bool]) -> Answer:
     return answer
 
 
-def has_no_weight(r: Request) -> bool:
-    return r.weight is not None and not np.any(r.weight)
-
-
 def has_odd_logits(r: Request) -> bool:
     x = np.asarray(r.input)
     return x.dtype.kind == "f" and bool(x.size) and not np.isfinite(x).any()
@@ -200,12 +196,6 @@ NUMBERS = (
         "From 16384 classes or rows on, where all terms are active, the logits are added up, and cancel.",
         "SHAPE-4 SHAPE-5",
         add=logits_added_up,
-    ),
-    stateful(
-        "not-validated-beside-zero-weights",
-        "Where all weights are 0, targets are not validated.",
-        "REJECT-3 REJECT-4 REJECT-5",
-        lambda: unvalidated(has_no_weight),
     ),
     stateful(
         "not-validated-beside-odd-logits",
