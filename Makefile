@@ -18,7 +18,7 @@ help:
 	@echo "make fuzz     changed reports, vectors, answers and files of failures (EXAMPLES=20000: so many of each)"
 	@echo "make mutants  one change at a time to the reference: a test fails, or reference/mutants.toml says why none does"
 	@echo "make lint     ruff, mypy, and that every generated file is current"
-	@echo "make bench    time this package, PyTorch and others, and the suite (10 quiet minutes; ARGS=--quick: less of it)"
+	@echo "make bench    time this package, PyTorch and others, and the suite (20 quiet minutes; ARGS=--quick: less of it)"
 	@echo "make detect   known faults caught by this suite and by PyTorch's own tests (a quarter of an hour of one core)"
 	@echo "make reports  check every shipped backend and write reports/published (ARGS=torch: one of them)"
 	@echo "make backends install other frameworks, each apart (9 GB), check them, and write reports/published"
