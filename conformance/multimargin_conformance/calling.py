@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any] | None]
 ARGUMENTS = {"loss": ("input", "target", "weight"), "gradient": ("grad_output", "input", "target", "weight")}
-FEATURES = frozenset({"digests", "held", "layouts", "raw", "threads", "types"})  # of the protocol
+FEATURES = frozenset({"digests", "held", "layouts", "long-lines", "raw", "threads", "types"})  # of the protocol
 T = TypeVar("T")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from multimargin_conformance.backend import Subject
-from multimargin_conformance.calling import Call, Caller, InProcess
+from multimargin_conformance.calling import ARGUMENTS, Call, Caller, InProcess
 from multimargin_conformance.judge import Finding
 from multimargin_conformance.outcome import Observation
 from multimargin_reference.case import Case
@@ -26,6 +26,8 @@ class Result:
 
 
 PASS = Result("pass")
+LINE = 8 << 20  # bytes that a line of the protocol may have
+BESIDE = 2048  # of a call, at most, beside its arrays' elements
 
 
 class Settled(Exception):  # noqa: N818 (not an error: a result that needs no further calls)
@@ -69,11 +71,11 @@ class Session:
 
     def forward(self, case: Case, **replaced: NDArray[Any] | None) -> Observation:
         """Call forward with fresh writable copies of the arguments, or with the arrays given instead."""
-        return self.caller.call(Call("loss", case, replaced))
+        return self._called(Call("loss", case, replaced))
 
     def backward(self, case: Case, **replaced: NDArray[Any] | None) -> Observation:
         """Call backward in the same way."""
-        return self.caller.call(Call("gradient", case, replaced))
+        return self._called(Call("gradient", case, replaced))
 
     def function(self, part: str) -> Callable[..., Observation]:
         """Return forward for the loss and backward for the gradient."""
@@ -89,7 +91,22 @@ class Session:
 
     def kept(self, part: str, case: Case, **replaced: NDArray[Any] | None) -> Observation:
         """Make a call whose result will be looked at again, or overwritten, through the caller."""
-        return self.caller.call(Call(part, case, replaced, keep=True))
+        return self._called(Call(part, case, replaced, keep=True))
+
+    def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]]:
+        """Make the calls from several threads, `rounds` times in each; they are all sent in one line."""
+        if sum(map(_digits, calls)) > LINE:
+            self.needs("long-lines")
+        return self.caller.threads(calls, threads, rounds)
+
+    def fits(self, call: Call) -> bool:
+        """Return whether a call can be made: without the feature raw all elements are digits in one line."""
+        return self.offers("raw") or _digits(call) <= LINE
+
+    def _called(self, call: Call) -> Observation:
+        if not self.fits(call):
+            self.needs("raw")
+        return self.caller.call(call)
 
     def reject(self, part: str, case: Case, valid: Case | None, **given: NDArray[Any] | None) -> Observation:
         """Make a call that should be rejected, after a valid one. given: arrays in place of the call's own."""
@@ -107,3 +124,9 @@ class Session:
     def offers(self, feature: str) -> bool:
         """Return whether the adapter offers a feature of the protocol."""
         return feature in self.caller.features
+
+
+def _digits(call: Call) -> int:
+    """Return how long a call is in a line of the protocol, two digits a byte, or somewhat more."""
+    arrays = (call.given[name] if name in call.given else getattr(call.case, name) for name in ARGUMENTS[call.part])
+    return BESIDE + 2 * sum(array.nbytes for array in arrays if array is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from multimargin_conformance.calling import FEATURES, Call
+from multimargin_conformance.adapters import resolve
+from multimargin_conformance.calling import FEATURES, Call, InProcess
+from multimargin_conformance.capabilities import Capabilities
+from multimargin_conformance.checks import plan
+from multimargin_conformance.checks.item import Scope
 from multimargin_conformance.isolation.link import Link, Request, Trouble
 from multimargin_conformance.isolation.validate import schema, violation
 from multimargin_conformance.isolation.wire import Broken, array_text, observation, parsed, run_text
 from multimargin_conformance.outcome import Malformed, Observation, Returned
+from multimargin_conformance.session import LINE, Session, Settled
 from multimargin_conformance.worker.limits import launch
 from multimargin_conformance.worker.memory import Argument, Raw
 from multimargin_reference import multi_margin_loss_backward
@@ -121,6 +127,42 @@ def test_layouts_are_the_same_on_both_sides(layout: str, large: bool, dtype: str
     assert made.view.flags.writeable == array.flags.writeable
     assert made.view.tobytes() == array.tobytes()
     assert made.digest() == digest
+
+
+class Plain(InProcess):
+    """An adapter without what makes lines short, which keeps how long each line would be."""
+
+    features = FEATURES - {"raw", "long-lines"}
+
+    def __init__(self) -> None:
+        super().__init__(resolve("reference"))
+        self.lengths: list[int] = []
+
+    def call(self, call: Call) -> Observation:
+        self.lengths.append(len(run_text(call, self.features, {})[0]))
+        return super().call(call)
+
+    def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]]:
+        self.lengths.append(sum(len(run_text(call, self.features, {})[0]) for call in calls))
+        return super().threads(calls, threads, rounds)
+
+
+def test_no_line_is_longer_than_published() -> None:
+    caller = Plain()
+    session = Session(caller.subject, caller=caller)
+    for part in ("loss", "gradient"):
+        _ran(session, f"PURITY-2/float64/every-option-again/{part}")
+    assert 7 << 20 < max(caller.lengths) < LINE
+    assert _ran(session, "PURITY-3/float64/threads-long/loss") == "skip"
+    assert max(caller.lengths) < LINE
+
+
+def _ran(session: Session, name: str) -> str:
+    (item,) = (item for item in plan(Scope(("float64",), True, Capabilities())) if item.id == name)
+    try:
+        return item.run(session).status
+    except Settled as settled:
+        return settled.result.status
 
 
 @pytest.mark.usefixtures("usual_engine")

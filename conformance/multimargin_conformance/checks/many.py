@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from multimargin_conformance.calling import ARGUMENTS, Arrays
+from multimargin_conformance.calling import ARGUMENTS, Arrays, Call
 from multimargin_conformance.capabilities import REDUCTIONS
 from multimargin_conformance.checks.contexts import contexts, valid
 from multimargin_conformance.checks.item import Item, Scope
@@ -115,6 +115,7 @@ def _held_large(session: Session, part: str, cases: list[Case]) -> Finding | Non
 
 def _repeated(session: Session, part: str, cases: list[Case]) -> Finding | None:
     first: dict[int, bytes] = {}
+    cases = [case for case in cases if session.fits(Call(part, case))]
     arrays = [{name: getattr(case, name) for name in ARGUMENTS[part]} for case in cases]
     layouts = [every_other if case.input.shape == STRIDED and session.offers("layouts") else np.array for case in cases]
     given = [

@@ -113,7 +113,7 @@ def _item(dtype: str, part: str, name: str, calls: list[Call], memory: Memory) -
         for call in made if name in WARMED else ():  # what compiles something first does so here
             session.caller.call(call)
         threads = PAIR if name == BOTH_PARTS else THREADS
-        return result_of(_first_finding(wanted, session.caller.threads(made, threads, rounds), part))
+        return result_of(_first_finding(wanted, session.threads(made, threads, rounds), part))
 
     return Item(f"PURITY-3/{dtype}/{name}/{part}", "PURITY-3", dtype, part, run, kind="threads")
 

@@ -13,6 +13,7 @@ from multimargin_conformance.isolation.forks import Forks
 from multimargin_conformance.isolation.process import Ended, Late, Process, TooLong
 from multimargin_conformance.isolation.validate import violation
 from multimargin_conformance.isolation.wire import Broken, bytes_behind, parsed
+from multimargin_conformance.outcome import LONGEST_MESSAGE
 
 REMEMBERED = 256  # answered requests that a second answer is recognised for
 
@@ -81,6 +82,8 @@ class Link:
                 answer = parsed(line)
                 count = bytes_behind(answer, bool(self.waiting and self.waiting[0].raw))
                 raw = self.process.take(count, deadline) if count else b""
+                if answer["id"] == 0 and answer["status"] == "error" and self.waiting[0].id != 0:
+                    raise Broken(f"a line that it could not read ({str(answer.get('reason'))[:LONGEST_MESSAGE]})")
                 if self._is_second(answer["id"]):
                     continue
                 self._take(answer, raw)

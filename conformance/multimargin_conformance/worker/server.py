@@ -15,7 +15,7 @@ from .memory import LARGE, Argument, Raw, described, to_bytes, to_json
 from .steps import Together, Turns, switching
 
 PROTOCOL = 1
-FEATURES = ["digests", "held", "layouts", "raw", "threads", "types"]
+FEATURES = ["digests", "held", "layouts", "long-lines", "raw", "threads", "types"]
 ARGUMENTS = {"forward": ("input", "target", "weight"), "backward": ("grad_output", "input", "target", "weight")}
 MOST_DIFFERENT = 8  # results of one threaded call that are reported
 

@@ -202,6 +202,7 @@ VICTIM_FAULTS: dict[str, Callable[[Request], Any]] = {
     "too-long": instead(b"x" * (9 << 20)),
     "text-id": lambda r: say({**right(r), "id": str(r["id"])}),
     "true-id": lambda r: say({**right(r), "id": True}),
+    "unread": lambda _r: say({"id": 0, "status": "error", "reason": "what is this"}),
     "wrong-id": lambda r: say({**right(r), "id": r["id"] + 1000}),
     "negative-id": lambda r: say({**right(r), "id": -1}),
     "twice": lambda r: (say(right(r)), say(right(r))),
