@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[Any] | None]
 ARGUMENTS = {"loss": ("input", "target", "weight"), "gradient": ("grad_output", "input", "target", "weight")}
 FEATURES = frozenset({"digests", "held", "layouts", "long-lines", "raw", "threads", "types"})  # of the protocol
+LONGEST_LINE = 8 << 20  # bytes of it
 T = TypeVar("T")
 
 

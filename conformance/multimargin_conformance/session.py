@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from multimargin_conformance.backend import Subject
-from multimargin_conformance.calling import ARGUMENTS, Call, Caller, InProcess
+from multimargin_conformance.calling import ARGUMENTS, LONGEST_LINE, Call, Caller, InProcess
 from multimargin_conformance.judge import Finding
 from multimargin_conformance.outcome import Observation
 from multimargin_reference.case import Case
@@ -26,8 +26,7 @@ class Result:
 
 
 PASS = Result("pass")
-LINE = 8 << 20  # bytes that a line of the protocol may have
-BESIDE = 2048  # of a call, at most, beside its arrays' elements
+BESIDE = 2048  # bytes of a call in a line, at most, beside its arrays' elements
 
 
 class Settled(Exception):  # noqa: N818 (not an error: a result that needs no further calls)
@@ -95,13 +94,13 @@ class Session:
 
     def threads(self, calls: Sequence[Call], threads: int, rounds: int) -> list[list[Observation]]:
         """Make the calls from several threads, `rounds` times in each; they are all sent in one line."""
-        if sum(map(_digits, calls)) > LINE:
+        if sum(map(_digits, calls)) > LONGEST_LINE:
             self.needs("long-lines")
         return self.caller.threads(calls, threads, rounds)
 
     def fits(self, call: Call) -> bool:
         """Return whether a call can be made: without the feature raw all elements are digits in one line."""
-        return self.offers("raw") or _digits(call) <= LINE
+        return self.offers("raw") or _digits(call) <= LONGEST_LINE
 
     def _called(self, call: Call) -> Observation:
         if not self.fits(call):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from multimargin_conformance import Capabilities, check
+from multimargin_conformance.calling import LONGEST_LINE
 from multimargin_conformance.checks import corners, edges, ladder, many, plan, thread_calls
 from multimargin_conformance.checks.contexts import many as many_classes
 from multimargin_conformance.checks.contexts import valid
 from multimargin_conformance.checks.effects import EFFECTS
 from multimargin_conformance.checks.item import Scope
-from multimargin_conformance.isolation.process import LONGEST_LINE
 from multimargin_reference.exact_values import exact_values
 from multimargin_reference.expectation import Values, expected_values
 from multimargin_reference.formats import HALVES

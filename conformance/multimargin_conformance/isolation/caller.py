@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from multimargin_conformance.calling import Arrays, Call
+from multimargin_conformance.calling import LONGEST_LINE, Arrays, Call
 from multimargin_conformance.isolation.launch import ON_THE_HOST, Opened
 from multimargin_conformance.isolation.link import Request
 from multimargin_conformance.isolation.pipeline import NOT_RUN, Pipeline
@@ -17,7 +17,7 @@ from multimargin_conformance.isolation.spares import Spares
 from multimargin_conformance.isolation.wire import Broken, array_text, observation, run_text
 from multimargin_conformance.judge import Finding, no_result
 from multimargin_conformance.outcome import Crashed, Malformed, Observation, Outcome, Returned
-from multimargin_conformance.session import BESIDE, LINE, Result, Settled
+from multimargin_conformance.session import BESIDE, Result, Settled
 
 if TYPE_CHECKING:
     from multimargin_conformance.checks.item import Item
@@ -247,7 +247,7 @@ class WorkerCaller:
             for case, replaced in () if self.pipeline.exhausted(key) else calls:
                 behind: list[bytes] = []
                 body, digests = run_text(Call(item.part, case, replaced), self.features, {}, behind)
-                if len(body) + BESIDE > LINE:
+                if len(body) + BESIDE > LONGEST_LINE:
                     break  # the check will see that it cannot be made
                 tag = (item.part, case)
                 request = Request("run", body, self._sent_to, key, tag, digests, raw=b"".join(behind))

@@ -10,9 +10,9 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
+from multimargin_conformance.calling import LONGEST_LINE
 from multimargin_conformance.isolation.forks import Forked
 
-LONGEST_LINE = 8 << 20  # bytes
 STDERR_KEPT = 8192  # bytes
 CHUNK = 1 << 18
 PIPE = 1 << 20  # bytes that a pipe is to hold, where the system can be asked
