@@ -34,7 +34,7 @@ def reduction_from_flags(size_average: bool | None, reduce: bool | None, reducti
 
 def check_constructor(p: Any, weight_rank: int | None) -> None:
     """Raise ValueError for a p other than 1 and 2 or a weight that is not 1-D (`weight_rank` None: no weight)."""
-    if p not in (1, 2):
+    if p != 1 and p != 2:  # not `p not in (1, 2)`: PyTorch's cache of graphs misreads a guard that has an "or"
         raise ValueError(f"p={p!r}, but should be 1 or 2")
     if weight_rank not in (None, 1):
         raise ValueError(f"weight has {weight_rank} dimensions, but should have 1")
