@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -31,6 +34,22 @@ def test_forward_mode_is_refused(asks: bool) -> None:
 def test_forward_mode_is_refused_by_the_operator_itself() -> None:
     with forward_ad.dual_level(), pytest.raises(NotImplementedError, match="outside of dual_level"):
         torch.ops.multimargin.loss(forward_ad.make_dual(X, torch.ones_like(X)), Y, None, 1, 1.0, "mean")
+
+
+@pytest.mark.parametrize("weight", [None, torch.ones(3)])
+def test_no_condition_of_a_graph_has_an_or(weight: Any) -> None:
+    """PyTorch's cache on disk joins conditions by "and" without brackets: with an "or" it took wrong graphs."""
+    operations: list[Any] = []
+
+    def backend(graph: Any, inputs: list[Any]) -> Any:
+        del inputs
+        operations.extend(node.target for node in graph.graph.nodes)
+        return graph.forward
+
+    compiled = torch.compile(multi_margin_loss, backend=backend, dynamic=True, fullgraph=True)
+    assert torch.equal(compiled(X, Y, 2, weight=weight), multi_margin_loss(X, Y, 2, weight=weight))
+    assert torch.ops.multimargin.loss.default in operations
+    assert operator.or_ not in operations
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
