@@ -16,7 +16,6 @@ FEW_ON_CUDA = 1 << 23  # likewise; there launches from Python take longer than t
 FEW_CLASSES_ON_CUDA = 1 << 15  # and so many classes: one block takes a row
 CHECKED = "MULTIMARGIN_CHECK_TARGETS"  # set to 1: on CUDA a target out of range is a Python error, not an assertion
 PLAIN = (Tensor, torch.nn.Parameter)
-FLOATS = (torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)
 POWERS, NUMBERS = (1, 2), (float, int)  # of p; of margin, types
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
