@@ -70,8 +70,8 @@ def _control(spec: str, environment: str) -> Published:
 BACKENDS = {
     "torch": Published("torch", "full"),
     "torch-decomposition": Published("torch-decomposition", "full"),
-    "torch-compile": Published("torch-compile", "training"),
-    "torch-compile-aot": Published("torch-compile-aot", "training"),
+    "torch-compile": Published("torch-compile", "training", processes=TO_COMPILE),
+    "torch-compile-aot": Published("torch-compile-aot", "training", processes=TO_COMPILE),
     "torch-compile-module": Published("torch:examples/compiled_module.py:MultiMarginLoss", "torch"),
     "torch-cuda": Published("torch", "full", device="cuda", processes=ON_GPU),
     "libtorch": Published("cmd:examples/libtorch/adapter", "training", _built("libtorch")),

@@ -119,6 +119,17 @@ def test_a_fault_that_nobody_knows_is_no_known_one() -> None:
     assert (case.weight, case.margin, case.reduction) == (None, 1.0, "mean")
 
 
+def test_without_time_to_shrink_it_the_call_that_failed_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(causes, "SECONDS", 0.0)
+    fault = BY_NAME["kink-full"]
+    report = check(fault.make(), dtypes=["float32"], clause="GRADIENT-4")
+    assert len(report.causes) == 1
+    failure = first(report).failure
+    assert failure is not None
+    case, _ = call_from_json(failure.case)
+    assert judge_call(Session(live(fault.make())), case, "gradient", SCOPE) is not None
+
+
 def test_causes_are_not_looked_for_when_the_first_failure_ends_the_run() -> None:
     report = check(BY_NAME["kink-full"].make(), fail_fast=True)
     assert report.failures

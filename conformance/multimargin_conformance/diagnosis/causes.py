@@ -26,7 +26,7 @@ from multimargin_reports import Cause
 from multimargin_vectors import by_id
 from multimargin_vectors.draft import has_kink
 
-SECONDS = 15.0  # for all causes of a run together; later ones are grouped without being shrunk
+SECONDS = 15.0  # for all causes of a run together; of later ones the call is kept as it failed, and grouped plainly
 CALLS = 3  # of a clause and dtype: failed ones that are compared with known faults, as many in a shard as in a run
 PASSED = 2  # passed ones
 LARGEST_JUDGED = 4096  # logits of a call that is judged again; what is legal for large ones takes seconds to find out
@@ -208,7 +208,7 @@ def _kind(failed: Failed) -> tuple[str, ...]:
 def _cause(work: Work, members: list[Failed], faults: list[Fault]) -> tuple[Part, Smallest | None]:
     """Make a cause of its failures; the one that shrinks best comes first."""
     lead = _representative(members)
-    smallest = _shrunk(work, lead) if time.monotonic() < work.end else None
+    smallest = _shrunk(work, lead)
     ids = (lead.item.id, *(f.item.id for f in members if f is not lead))
     title = f"equals: {faults[0].sentence}" if faults else _title(lead)
     price = listed(cost(lead.call)) if lead.call is not None else []
@@ -236,7 +236,7 @@ def _representative(members: list[Failed]) -> Failed:
 
 
 def _shrunk(work: Work, failed: Failed) -> Smallest | None:
-    """Return the smallest call that fails in the same way; None where the check is no single call."""
+    """Return the smallest call found in the time left that fails in the same way; None where it is no single call."""
     item, start = failed.item, failed.call
     if start is None:
         return None
@@ -258,7 +258,7 @@ def _shrunk(work: Work, failed: Failed) -> Smallest | None:
         findings[start.id] = failed.finding
     elif not fails(start):
         return None  # not every time, not in C order, or not alone
-    smallest = shrink(start, fails, _row(start, failed.finding))
+    smallest = shrink(start, fails, _row(start, failed.finding), work.end - time.monotonic())
     return Smallest(smallest, findings[smallest.id])
 
 

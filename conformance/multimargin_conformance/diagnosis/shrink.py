@@ -16,19 +16,19 @@ from multimargin_reference.case import Case
 
 SIMPLE = (0.0, 1.0, -1.0, 2.0, 0.5)
 LIMIT = 400  # calls that are tried for one failure
-SECONDS = 3.0  # for one failure: a slow implementation, or large calls that cannot be made smaller
+SECONDS = 3.0  # for one failure, at most: a slow implementation, or large calls that cannot be made smaller
 LARGEST = 64  # elements of an argument up to which its numbers are made simpler
 
 Fails = Callable[[Case], bool]
 Cost = tuple[Any, ...]
 
 
-def shrink(case: Case, fails: Fails, row: int = 0) -> Case:
+def shrink(case: Case, fails: Fails, row: int = 0, seconds: float = SECONDS) -> Case:
     """Return the simplest call found that still fails, `case` itself where none is simpler.
 
-    fails: whether a call fails in the same way. row: a row that is known to be wrong.
+    fails: whether a call fails in the same way. row: a row that is known to be wrong. seconds: that are left.
     """
-    calls, end = 0, time.monotonic() + SECONDS
+    calls, end = 0, time.monotonic() + min(SECONDS, seconds)
     best, progress = case, True
     while progress:
         progress = False
