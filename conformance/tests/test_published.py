@@ -163,7 +163,7 @@ def test_the_difference_of_eager_and_inductor_is_what_is_known_of_it() -> None:
     texts: dict[str, list[str]] = {}
     for change in found.changes:
         texts.setdefault(change.kind, []).append(change.text)
-    failing = texts.pop("newly failing")
+    failing = texts.pop("newly failing") + texts.pop("failing, not in the old report")  # which has no checks of halves
     assert [words for words in FAILING if not any(words in text for text in failing)] == []
     assert [text for text in failing if not any(words in text for words in FAILING)] == []
     changed = {re.match(r"[A-Z]+-\d+ (.*?), (loss|gradient) ", text)[1] for text in texts.pop("changed behaviour")}
