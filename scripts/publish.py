@@ -7,6 +7,7 @@ What runs on a GPU, or in an environment of its own (environments.py), is left a
 
 from __future__ import annotations
 
+import getpass
 import os
 import subprocess
 import sys
@@ -144,10 +145,16 @@ def without_paths(text: str) -> str:
         f"{ROOT}/": "",
         f"{sys.base_prefix}/": "PYTHON/",
         f"{Path.home()}/": "HOME/",
+        _compiled(): "COMPILED",
     }
     for folder, word in folders.items():
         text = text.replace(folder, word)
     return text
+
+
+def _compiled() -> str:
+    """Return where torch.compile leaves what it compiled, which its crashes name."""
+    return os.environ.get("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}")
 
 
 def _has_gpu() -> bool:
