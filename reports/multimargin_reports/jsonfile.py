@@ -195,22 +195,20 @@ def _verdict_from_json(
     data: Mapping[str, Any] | str, clauses: Mapping[str, Any], backend: Mapping[str, Any]
 ) -> Verdict:
     id_ = data if isinstance(data, str) else data["id"]
-    named = {} if isinstance(data, str) else {key: data[key] for key in NAMED if key in data}
-    usual = replace(_passed(id_, "", ""), **named)
-    name = usual.clause
+    name = id_.split("/", 1)[0] if isinstance(data, str) else data.get("clause", id_.split("/", 1)[0])
     if name not in clauses:
         raise ReportFileError(f"a verdict is about clause {name!r}, which is not among the report's clauses")
-    title, level = clauses[name]["title"], clauses[name]["level"]
+    passed = _passed(id_, clauses[name]["title"], clauses[name]["level"])
     if isinstance(data, str):
-        return replace(usual, title=title, level=level)
-    failure = None
+        return passed
+    usual, failure = replace(passed, **{key: data[key] for key in NAMED if key in data}), None
     if "failure" in data:
         failure = Failure(**{"replay": _replay(id_, usual.case, backend), **data["failure"]})
         if failure.message.endswith(WHOSE):
             whole = failure.message.removesuffix(WHOSE) + _whose(backend, usual)
             failure = replace(failure, message=whole)
     said = {key: data[key] for key in ("reason", "known") if key in data}
-    return replace(usual, title=title, level=level, status=data["status"], failure=failure, **said)
+    return replace(usual, status=data["status"], failure=failure, **said)
 
 
 def render(report: Report) -> str:
