@@ -7,13 +7,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from multimargin_conformance import BackendNotStarted, UnknownBackend, check, replay
 from multimargin_conformance.adapters import resolve
 from multimargin_conformance.backend import subject as made_subject
-from multimargin_conformance.isolation import Limits, echo_probe, opened
+from multimargin_conformance.isolation import Limits, echo_probe, opened, parallel
 from multimargin_conformance.isolation.parallel import check_in_parallel
 from multimargin_conformance.sharding import MergeError, merge, shard_of
 from multimargin_reference.known import FAULTS as FAULTS_OF_THE_OPERATOR
@@ -280,6 +281,18 @@ def test_runs_in_parallel_are_one_run_byte_for_byte(whole: Report) -> None:
     found = check_in_parallel("reference", 2, SHARDED, None)
     report = replace(found, duration_s=whole.duration_s, options={**found.options, "isolated": False})
     assert json.dumps(to_json(report)) == json.dumps(to_json(whole))
+
+
+def test_a_run_in_parallel_takes_as_long_as_its_longest_part(
+    parts: list[Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts on several machines have taken the sum."""
+    timed = [replace(part, duration_s=float(2 + place)) for place, part in enumerate(parts)]
+    answers = [json.dumps({"report": to_json(part)}).encode() for part in timed]
+    monkeypatch.setattr(parallel, "_part", lambda _: SimpleNamespace(kill=lambda: None, wait=lambda: None))
+    monkeypatch.setattr(parallel, "_outputs", lambda _: answers)
+    assert check_in_parallel("reference", len(parts), SHARDED, None).duration_s == 1 + len(parts)
+    assert merge(timed).duration_s == sum(part.duration_s for part in timed) > 1 + len(parts)
 
 
 def test_parallel_runs_raise_what_one_run_raises() -> None:

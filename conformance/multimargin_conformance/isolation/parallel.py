@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,12 @@ def check_in_parallel(backend: str, jobs: int, options: Mapping[str, Any], limit
         try:
             for number, one in enumerate(logs, start=1):
                 parts.append(_part({**given, "shard": f"{number}/{jobs}", "log": None if one is None else str(one)}))
-            report = merge([_report(data) for data in _outputs(parts)])
+            reports = [_report(data) for data in _outputs(parts)]
         finally:
             for part in parts:
                 part.kill()
                 part.wait()
+        report = replace(merge(reports), duration_s=max(each.duration_s for each in reports))  # they ran at once
         if log:
             joined(Path(log), report, [one for one in logs if one is not None])
     return report
