@@ -46,9 +46,12 @@ def exact_gradient(case: Case, *, subnormal: bool = False) -> Enclosures | None:
         return _point(case, call.gradient, case.input.shape)
 
 
-def legal_values(case: Case) -> Values:
-    """Return what a legal implementation may return for a valid case: by doubles where that is proof enough."""
-    return exact_values(case) or expected_values(case)
+def legal_values(case: Case, *, flush: bool = False) -> Values:
+    """Return what a legal implementation may return for a valid case: by doubles where that is proof enough.
+
+    flush: with the permission to flush subnormals.
+    """
+    return exact_values(case) or expected_values(case, flush=flush)
 
 
 def _point(case: Case, values: Floats, shape: tuple[int, ...]) -> Enclosures:

@@ -188,3 +188,6 @@ def test_legal_values_are_there_for_both() -> None:
     exact = legal_values(replace(case, input=case.input[:, :2]))
     assert same(exact.loss, Enclosures((), "float32", point, point, point))
     assert not legal_values(case).loss.exact
+    small = of_row([0.0, 2.0**-140], margin=0.0)
+    kept, flushed = (float(legal_values(small, flush=flush).loss.lo.min()) for flush in (False, True))
+    assert (kept, flushed) == (2.0**-141, 0.0)
