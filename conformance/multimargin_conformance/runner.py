@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -99,7 +98,7 @@ def check(
             under_test = replace(declared, capabilities=narrowed(declared.capabilities, only))
             entries = in_force(entries, under_test.device, under_test.version)
             scope = scope_of(found, under_test, dtypes, generated)
-            planned = _selected(plan(scope), select, clause)
+            planned = _selected(scope, select, clause)
             whole = plan(scope_of(found, declared, None, generated)) if entries else []
             places = share(planned, part) if part else range(len(planned))
             items = [planned[place] for place in places]
@@ -184,7 +183,7 @@ def _prepared(scope: Scope, select: str, clause: str, part: Shard | None) -> Ite
         yield None
     multimargin_vectors.load()
     yield None
-    items = _matching(plan(scope), select, clause)
+    items = plan(scope, select, clause)
     for place in share(items, part) if part and items else range(len(items)):
         item = items[place]
         if item.prepare is not None:
@@ -202,20 +201,10 @@ def _record(part: Shard, places: Sequence[int], planned: int, session: Session) 
     return record(part, places, planned, behaviours, errors_by_group(session.samples))
 
 
-def _matching(items: Sequence[Item], select: str, clause: str) -> list[Item]:
-    """Return the items whose id matches `select` and one of whose clauses matches one of the globs in `clause`."""
-    if not (select or clause):
-        return list(items)
-    globs = clause.split(",") if clause else ["*"]
-    named = {name for item in items for name in (item.clause, *item.also)}
-    wanted = {name for name in named if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
-    return [i for i in items if wanted.intersection((i.clause, *i.also)) and fnmatch.fnmatchcase(i.id, f"*{select}*")]
-
-
-def _selected(items: Sequence[Item], select: str, clause: str) -> list[Item]:
+def _selected(scope: Scope, select: str, clause: str) -> list[Item]:
     """Return the items that match. Raises ValueError where there are items and none matches."""
-    chosen = _matching(items, select, clause)
-    if items and not chosen:
+    chosen = plan(scope, select, clause)
+    if not chosen and plan(scope):
         raise ValueError(f"no check matches id {select or '*'!r} and clause {clause or '*'!r}: see multimargin clauses")
     return chosen
 
@@ -243,7 +232,8 @@ def _replayed(case: str, named: Named | None, scope: Scope) -> Iterator[Item]:
         return
     vector = named.vector.id if named is not None and named.vector is not None else ""
     part = named.part if named is not None else ""
-    chosen = [i for i in plan(scope) if i.id == case or (vector and i.case == vector and part in ("", i.part))]
+    planned = plan(scope, select=vector, clause="" if vector else case.split("/")[0])  # a vector's id is in its checks'
+    chosen = [i for i in planned if i.id == case or (vector and i.case == vector and part in ("", i.part))]
     if named is None and not chosen:
         raise UnknownCase(f"no check has the id {case!r}, or the backend declares that it is not for it")
     yield from chosen

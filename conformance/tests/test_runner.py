@@ -328,7 +328,7 @@ def test_a_broken_check_is_an_error_not_a_failure(monkeypatch: pytest.MonkeyPatc
         raise ZeroDivisionError("in the suite")
 
     items = [Item("VALUE-1/float32/x/loss", "VALUE-1", "float32", "loss", broken)]
-    monkeypatch.setattr("multimargin_conformance.runner.plan", lambda _: items)
+    monkeypatch.setattr("multimargin_conformance.runner.plan", lambda *_: items)
     report = check(Right())
     assert report.counts == {"pass": 0, "fail": 0, "error": 1, "skip": 0}
     assert "the suite itself failed: ZeroDivisionError: in the suite" in report.verdicts[0].reason

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
 import numpy as np
@@ -79,9 +80,23 @@ OPERATOR = (
 )
 
 
-def plan(scope: Scope) -> list[Item]:
-    """Return everything that will be run, each item one verdict, in the specification's order."""
-    return list(_of_the_operator(scope) if scope.integration is None else _planned(scope))
+def plan(scope: Scope, select: str = "", clause: str = "") -> list[Item]:
+    """Return everything that will be run, each item one verdict, in the specification's order.
+
+    select: a glob over ids; clause: globs over clauses, by commas, of which one of an item's has to match one.
+    """
+    items = _of_the_operator(scope) if scope.integration is None else _planned(scope)
+    with np.errstate(all="ignore"):  # whatever the caller makes of overflow and underflow
+        return [item for item in _matching(items, select, clause) if item.exists is None or item.exists()]
+
+
+def _matching(items: Sequence[Item], select: str, clause: str) -> Sequence[Item]:
+    if not (select or clause):
+        return items
+    globs = clause.split(",") if clause else ["*"]
+    named = {name for item in items for name in (item.clause, *item.also)}
+    wanted = {name for name in named if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
+    return [i for i in items if wanted.intersection((i.clause, *i.also)) and fnmatch.fnmatchcase(i.id, f"*{select}*")]
 
 
 @lru_cache(maxsize=16)
@@ -91,8 +106,9 @@ def _of_the_operator(scope: Scope) -> list[Item]:
 
 
 def _planned(scope: Scope) -> list[Item]:
+    """Return the items, without having asked which exist."""
     modules = (*(OPERATOR if scope.operator else ()), integration)
-    with np.errstate(all="ignore"):  # whatever the caller makes of overflow and underflow
+    with np.errstate(all="ignore"):
         items = [item for module in modules for item in module.items(scope)]
     order = {group: k for k, group in enumerate(GROUPS)}
     return sorted(items, key=lambda item: order[item.clause.split("-")[0]])

@@ -72,10 +72,9 @@ class Made:
         """One a context, made once a process."""
         return _calls(self)
 
-    @property
     def has_calls(self) -> bool:
-        """Whether there is a call at all; to make them all takes longer than to plan everything else."""
-        return next(_made(self, smallest_first=True), None) is not None
+        """Return whether there is a call at all; to make them all takes longer than to plan everything else."""
+        return _has_calls(self)
 
 
 def items(scope: Scope) -> Iterator[Item]:
@@ -86,19 +85,23 @@ def items(scope: Scope) -> Iterator[Item]:
                 if not clause or (part == "gradient" and not scope.gradient) or (effect.flushed and scope.flush):
                     continue
                 made = Made(name, dtype, part, scope.dtypes, scope.capabilities)
-                if made.has_calls:
-                    yield _item(made, clause)
-                    if name not in STAYING:
-                        yield _placed(made, clause)
-                    if part in KEPT.get(name, ()):
-                        yield _overwritten(made)
-                if name in AMONG and (more := replace(made, among=AMONG[name])).has_calls:
-                    yield _among_many(more, clause)
+                yield _item(made, clause)
+                if name not in STAYING:
+                    yield _placed(made, clause)
+                if part in KEPT.get(name, ()):
+                    yield _overwritten(made)
+                if name in AMONG:
+                    yield _among_many(replace(made, among=AMONG[name]), clause)
 
 
 @cache
 def _calls(made: Made) -> list[Expected]:
     return list(_made(made))
+
+
+@cache
+def _has_calls(made: Made) -> bool:
+    return next(_made(made, smallest_first=True), None) is not None
 
 
 def _made(made: Made, *, smallest_first: bool = False) -> Iterator[Expected]:
@@ -109,6 +112,26 @@ def _made(made: Made, *, smallest_first: bool = False) -> Iterator[Expected]:
     cases = (valid(context, made.dtype) for context in contexts)
     found = (change(case, made.part) for case in cases if not made.capabilities.leaves_out(case))
     yield from (expected for expected in found if expected is not None)
+
+
+def _check(
+    what: str,
+    made: Made,
+    clause: str,
+    run: Callable[[Session], Result],
+    calls: Callable[[], list[tuple[Case, Arrays]]] | None = None,
+) -> Item:
+    return Item(
+        f"{clause}/{made.dtype}/{what}-{made.name}/{made.part}",
+        clause,
+        made.dtype,
+        made.part,
+        run,
+        kind="contexts",
+        calls=calls,
+        prepare=lambda: made.calls,
+        exists=made.has_calls,
+    )
 
 
 def _item(made: Made, clause: str) -> Item:
@@ -122,17 +145,7 @@ def _item(made: Made, clause: str) -> Item:
     def calls() -> list[tuple[Case, Arrays]]:
         return [(expected.case, {}) for expected in made.calls]
 
-    id_ = f"{clause}/{made.dtype}/contexts-{made.name}/{made.part}"
-    return Item(
-        id_,
-        clause,
-        made.dtype,
-        made.part,
-        run,
-        kind="contexts",
-        calls=None if made.name in TESTS else calls,
-        prepare=lambda: made.calls,
-    )
+    return _check("contexts", made, clause, run, None if made.name in TESTS else calls)
 
 
 def _placed(made: Made, clause: str) -> Item:
@@ -154,9 +167,7 @@ def _placed(made: Made, clause: str) -> Item:
                 return result_of(replace(finding, case=expected.case))
         return PASS
 
-    id_ = f"{clause}/{made.dtype}/placed-{made.name}/{made.part}"
-    calls = lambda: [(expected.case, arrays) for expected, arrays in given()]  # noqa: E731
-    return Item(id_, clause, made.dtype, made.part, run, kind="contexts", calls=calls, prepare=lambda: made.calls)
+    return _check("placed", made, clause, run, lambda: [(expected.case, arrays) for expected, arrays in given()])
 
 
 def _among_many(made: Made, clause: str) -> Item:
@@ -169,8 +180,7 @@ def _among_many(made: Made, clause: str) -> Item:
                 return result_of(finding)
         return PASS
 
-    id_ = f"{clause}/{made.dtype}/among-many-{made.name}/{made.part}"
-    return Item(id_, clause, made.dtype, made.part, run, kind="contexts", prepare=lambda: made.calls)
+    return _check("among-many", made, clause, run)
 
 
 def _overwritten(made: Made) -> Item:
@@ -183,8 +193,7 @@ def _overwritten(made: Made) -> Item:
                 return result_of(replace(finding, case=expected.case))
         return PASS
 
-    id_ = f"PURITY-4/{made.dtype}/overwritten-{made.name}/{made.part}"
-    return Item(id_, "PURITY-4", made.dtype, made.part, run, kind="contexts", prepare=lambda: made.calls)
+    return _check("overwritten", made, "PURITY-4", run)
 
 
 def _judged(session: Session, expected: Expected, made: Made) -> Finding | None:

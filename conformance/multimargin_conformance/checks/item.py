@@ -62,7 +62,9 @@ class Item:
     dtype and kind. call: gives the call, where the check is one call and what is legal for it; None where it is more,
     such as one call after another. calls: the calls that `run` always makes, in order, where it makes no others: a
     worker may be sent them before they are waited for. Each is a case and the arrays that replace its own. prepare:
-    computes what is legal, and keeps it, where that takes time and needs no backend.
+    computes what is legal, and keeps it, where that takes time and needs no backend. exists: whether there is a call of
+    its kind among what the backend declares, None where there is; it is asked last, since to make one takes longer than
+    everything else that is planned.
     """
 
     id: str
@@ -76,3 +78,4 @@ class Item:
     call: Callable[[], Case] | None = None
     calls: Callable[[], Sequence[tuple[Case, Arrays]]] | None = None
     prepare: Callable[[], object] | None = None
+    exists: Callable[[], bool] | None = None

@@ -47,9 +47,7 @@ def items(scope: Scope) -> Iterator[Item]:
     for dtype, kind in product(scope.dtypes, VALID):
         for name, (clause, _) in REASONS.items():
             for part in _parts(name, clause, scope):
-                made = Made(name, kind, dtype, scope.dtypes, scope.capabilities)
-                if made.has_calls:
-                    yield _item(made, clause, part)
+                yield _item(Made(name, kind, dtype, scope.dtypes, scope.capabilities), clause, part)
 
 
 def _parts(name: str, clause: str, scope: Scope) -> tuple[str, ...]:
@@ -73,10 +71,9 @@ class Made:
         """One a valid call of which it makes no valid or unusual one, made once a process."""
         return _calls(self)
 
-    @property
     def has_calls(self) -> bool:
-        """Whether there is a call at all; to make them all takes longer than to plan everything else."""
-        return next(_made(self), None) is not None
+        """Return whether there is a call at all; to make them all takes longer than to plan everything else."""
+        return _has_calls(self)
 
     def has(self, kind: Any) -> bool:
         """Whether the backend declares a dtype: an adapter need not know what it does not offer."""
@@ -94,6 +91,11 @@ class Made:
 @cache
 def _calls(made: Made) -> list[Case]:
     return list(_made(made))
+
+
+@cache
+def _has_calls(made: Made) -> bool:
+    return next(_made(made), None) is not None
 
 
 def _made(made: Made) -> Iterator[Case]:
@@ -150,7 +152,8 @@ def _item(made: Made, clause: str, part: str) -> Item:
     def planned() -> list[tuple[Case, Arrays]]:
         return [(case, made.given(case, part)) for case in made.calls]
 
-    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=lambda: made.calls)
+    prepare, exists = lambda: made.calls, made.has_calls
+    return Item(id_, clause, made.dtype, part, run, kind="contexts", calls=planned, prepare=prepare, exists=exists)
 
 
 def _is_out_of_reach(session: Session, case: Case, clause: str) -> bool:
