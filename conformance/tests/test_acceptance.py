@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from multimargin_conformance import check
 from multimargin_conformance.checks import clauses_checked, sizes
 from multimargin_conformance.cli import main
 from multimargin_reference.clauses import CLAUSES
+from multimargin_reference.engine import VARIABLE, engine, engine_name
 from multimargin_reference.expectation import expected_values
 
 SLOW = "MULTIMARGIN_SLOW" in os.environ
@@ -25,16 +27,20 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-@pytest.mark.parametrize(("name", "profile"), [("numpy", "half"), *([("numba", "full")] if SLOW else [])])
-def test_reference_is_conformant(name: str, profile: str, monkeypatch: pytest.MonkeyPatch):
-    """By either engine; a process of its own has the one that is chosen here.
+@pytest.fixture
+def by_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let NumPy alone compute in this process."""
+    monkeypatch.setenv(VARIABLE, "numpy")
+    engine.cache_clear()
+    yield
+    engine.cache_clear()
 
-    The engine of this process, Numba where it is installed, is checked to `full` in test_runner.
-    """
-    if name == "numba":
-        pytest.importorskip("numba", reason="Numba is not installed")
-    monkeypatch.setenv("MULTIMARGIN_ENGINE", name)
-    report = check("reference", profile=profile, isolate=True)
+
+@pytest.mark.usefixtures("by_numpy")
+def test_reference_is_conformant_by_numpy_alone():
+    """The engine of other tests, Numba's where it is installed, is checked to `full` in test_runner."""
+    assert engine_name() == "numpy"
+    report = check("reference", profile="half", isolate=False)
     assert report.conformant
     assert report.counts["skip"] == 0
 
@@ -42,7 +48,7 @@ def test_reference_is_conformant(name: str, profile: str, monkeypatch: pytest.Mo
 def test_oracle_is_conformant_in_every_dtype():
     # the whole of `full` takes the scalar loop minutes: it has batches of 65,600 rows
     clauses = "VALUE-1,VALUE-2,VALUE-3,VALUE-4,VALUE-7,WEIGHT-*,GRADIENT-4,SPECIAL-*,REJECT-*"
-    report = check("oracle", profile="full", clause=clauses, select="" if SLOW else "*/????????????????/*")
+    report = check("oracle", "full", clause=clauses, select="" if SLOW else "*/????????????????/*", isolate=False)
     assert report.conformant
     assert report.planned > 2000
 

@@ -188,7 +188,7 @@ def candidates(clause: str) -> Iterator[Fault]:
 
 @pytest.mark.parametrize("kind", kinds(), ids=" ".join)
 def test_every_check_is_seen_to_fail_alone(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multimargin_conformance.runner.plan", lambda _: kinds()[kind])
+    monkeypatch.setattr("multimargin_conformance.runner.plan", lambda *_: kinds()[kind])
     for fault in candidates(kind[0]):
         report = check(fault.make(), profile="full", fail_fast=True)
         assert report.counts["error"] == 0

@@ -119,7 +119,12 @@ def test_the_right_kernel_is_accepted(here: Callable[[re.Match[str]], str]) -> N
 def test_every_other_output_is_what_its_command_prints(here: Callable[[re.Match[str]], str]) -> None:
     assert set(RUNS) == {WRONG, RIGHT, "torch"}
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    _printed("torch", here)
+    text = _printed("torch", here)
+    assert re.search(
+        r"^NOT CONFORMANT to training: \d+ pass, 32 fail; clauses SHAPE-7 [^;,]+, sum, SHAPE-8 [^;,]+, mean$",
+        text,
+        re.M,
+    )
 
 
 def test_a_kind_that_is_not_named_is_not_compared(copy: Path) -> None:

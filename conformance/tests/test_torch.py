@@ -43,7 +43,8 @@ def assert_every_check_ran(found: Report) -> None:
 
 
 def test_eager_fails_on_empty_batches_and_nothing_else() -> None:
-    found = report("torch", "training")
+    """In this process; test_readme makes every check of `training` in one of its own."""
+    found = report("torch", "training", "" if SLOW else "VALUE-*,SHAPE-[!45],GRADIENT-*,WEIGHT-*,PURITY-*")
     assert_every_check_ran(found)
     assert failed(found) == {"SHAPE-7", "SHAPE-8"}
     assert {(v.clause, v.dtype) for v in found.failures} == {

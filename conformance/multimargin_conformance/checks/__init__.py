@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
+from types import ModuleType
 
 import numpy as np
 
@@ -43,7 +45,7 @@ from multimargin_conformance.checks import (
     vectors,
 )
 from multimargin_conformance.checks.item import Item, Scope
-from multimargin_reference.clauses import GROUPS
+from multimargin_reference.clauses import CLAUSES, GROUPS
 
 OPERATOR = (
     vectors,
@@ -85,33 +87,41 @@ def plan(scope: Scope, select: str = "", clause: str = "") -> list[Item]:
 
     select: a glob over ids; clause: globs over clauses, by commas, of which one of an item's has to match one.
     """
-    items = _of_the_operator(scope) if scope.integration is None else _planned(scope)
     with np.errstate(all="ignore"):  # whatever the caller makes of overflow and underflow
-        return [item for item in _matching(items, select, clause) if item.exists is None or item.exists()]
+        items = _matching(_candidates(scope, clause), select, clause)
+        return [item for item in items if item.exists is None or item.exists()]
 
 
 def _matching(items: Sequence[Item], select: str, clause: str) -> Sequence[Item]:
     if not (select or clause):
         return items
-    globs = clause.split(",") if clause else ["*"]
-    named = {name for item in items for name in (item.clause, *item.also)}
-    wanted = {name for name in named if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
+    wanted = _matched({name for item in items for name in (item.clause, *item.also)}, clause)
     return [i for i in items if wanted.intersection((i.clause, *i.also)) and fnmatch.fnmatchcase(i.id, f"*{select}*")]
 
 
-@lru_cache(maxsize=16)
-def _of_the_operator(scope: Scope) -> list[Item]:
-    """Return what is planned without an integration: the same for every backend."""
-    return _planned(scope)
+def _matched(names: Iterable[str], clause: str) -> set[str]:
+    globs = clause.split(",") if clause else ["*"]
+    return {name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
 
 
-def _planned(scope: Scope) -> list[Item]:
-    """Return the items, without having asked which exist."""
-    modules = (*(OPERATOR if scope.operator else ()), integration)
-    with np.errstate(all="ignore"):
-        items = [item for module in modules for item in module.items(scope)]
+def _candidates(scope: Scope, clause: str) -> list[Item]:
+    """Return the items of all modules that speak about the clause; which exist is still to be asked."""
+    modules = [module for module in OPERATOR if scope.operator and _matched(spoken_about(module), clause)]
+    alone = replace(scope, integration=None)
+    items = [*(item for module in modules for item in _of_the_operator(module, alone)), *integration.items(scope)]
     order = {group: k for k, group in enumerate(GROUPS)}
     return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
+
+
+@lru_cache(maxsize=512)
+def _of_the_operator(module: ModuleType, scope: Scope) -> tuple[Item, ...]:
+    """Return a module's items without an integration: the same for every backend of this scope."""
+    return tuple(module.items(scope))
+
+
+def spoken_about(module: ModuleType) -> Iterable[str]:
+    """Return the clauses of a module's checks, also those that they speak about beside their own; vectors have any."""
+    return CLAUSES if module is vectors else (*module.CLAUSES, *getattr(module, "ALSO", ()))
 
 
 @cache

@@ -69,6 +69,7 @@ ORDERS: tuple[tuple[str, Layout | None], ...] = (("", None), *LAYOUTS.items(), (
 BITS = {("float32", 1): 20, ("float32", 2): 20, ("float64", 1): 32, ("float64", 2): 18}
 OF_LAYOUT = {"read-only": "PURITY-6"}  # clauses; PURITY-5 of the others
 CLAUSES = {clause: ["sizes crossed with options", "sizes of tiles with options"] for clause in ("SHAPE-4", "SHAPE-5")}
+ALSO = ("VALUE-9", "GRADIENT-11", "GRADIENT-9")  # what a wrong result breaks too
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _of_tiles(turn: bool) -> list[tuple[tuple[int, ...], int, str, bool]]:
 def _item(plan: Plan, part: str) -> Item:
     tall = len(plan.shape) == 2 and plan.shape[0] > plan.shape[1]
     clause = "SHAPE-5" if tall else "SHAPE-4"
-    also = ("GRADIENT-11", "GRADIENT-9") if part == "gradient" else ("VALUE-9",)
+    also = ALSO[1:] if part == "gradient" else ALSO[:1]
 
     def calls() -> list[tuple[Case, Arrays]]:
         return [(call(plan), _ordered(plan, part))]
