@@ -87,9 +87,19 @@ def plan(scope: Scope, select: str = "", clause: str = "") -> list[Item]:
 
     select: a glob over ids; clause: globs over clauses, by commas, of which one of an item's has to match one.
     """
+    more = _matching([*integration.items(scope)], select, clause)
+    return [*_of_the_operator(replace(scope, integration=None), select, clause), *more]
+
+
+@lru_cache(maxsize=16)
+def _of_the_operator(scope: Scope, select: str, clause: str) -> Sequence[Item]:
+    """Return what is planned without an integration: the same for every backend."""
+    modules = [module for module in OPERATOR if scope.operator and _matched(spoken_about(module), clause)]
+    order = {group: k for k, group in enumerate(GROUPS)}
     with np.errstate(all="ignore"):  # whatever the caller makes of overflow and underflow
-        items = _matching(_candidates(scope, clause), select, clause)
-        return [item for item in items if item.exists is None or item.exists()]
+        items = _matching([item for module in modules for item in module.items(scope)], select, clause)
+        existing = [item for item in items if item.exists is None or item.exists()]
+    return sorted(existing, key=lambda item: order[item.clause.split("-")[0]])
 
 
 def _matching(items: Sequence[Item], select: str, clause: str) -> Sequence[Item]:
@@ -102,21 +112,6 @@ def _matching(items: Sequence[Item], select: str, clause: str) -> Sequence[Item]
 def _matched(names: Iterable[str], clause: str) -> set[str]:
     globs = clause.split(",") if clause else ["*"]
     return {name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
-
-
-def _candidates(scope: Scope, clause: str) -> list[Item]:
-    """Return the items of all modules that speak about the clause; which exist is still to be asked."""
-    modules = [module for module in OPERATOR if scope.operator and _matched(spoken_about(module), clause)]
-    alone = replace(scope, integration=None)
-    items = [*(item for module in modules for item in _of_the_operator(module, alone)), *integration.items(scope)]
-    order = {group: k for k, group in enumerate(GROUPS)}
-    return sorted(items, key=lambda item: order[item.clause.split("-")[0]])
-
-
-@lru_cache(maxsize=512)
-def _of_the_operator(module: ModuleType, scope: Scope) -> tuple[Item, ...]:
-    """Return a module's items without an integration: the same for every backend of this scope."""
-    return tuple(module.items(scope))
 
 
 def spoken_about(module: ModuleType) -> Iterable[str]:
