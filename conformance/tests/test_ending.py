@@ -91,15 +91,19 @@ def run(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         ]
         (tmp_path / "parts").mkdir()
         environment = {**os.environ, MARK: str(tmp_path), "TMPDIR": str(tmp_path / "parts")}
-        process = subprocess.Popen(
-            [*command, "--profile", "core", "--clause", "VALUE-[17]", "--output", "out"],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, as under nohup, it would stay so
+        try:
+            process = subprocess.Popen(
+                [*command, "--profile", "core", "--clause", "VALUE-[17]", "--output", "out"],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert until(lambda: len(list(tmp_path.glob("hangs-*"))) >= hanging)
         assert until(lambda: judged(tmp_path) >= hanging)
         return process
