@@ -1,18 +1,19 @@
-"""The order of checks where the first failure ends the run: everything once, and some of every kind soon."""
+"""Which checks a run has, and their order where the first failure ends it: everything once, every kind soon."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase as fnmatch
 from typing import Any
 
 import pytest
 
 from multimargin_conformance import check
-from multimargin_conformance.capabilities import Capabilities
-from multimargin_conformance.checks import plan
+from multimargin_conformance.capabilities import ALL_DTYPES, Capabilities
+from multimargin_conformance.checks import OPERATOR, plan, spoken_about
 from multimargin_conformance.checks.first import KIND
-from multimargin_conformance.checks.item import Item, Scope
+from multimargin_conformance.checks.item import Generated, Item, Scope
 from multimargin_conformance.ordering import breadth_first, costs, in_turn, sort_of
 from multimargin_reference import multi_margin_loss, multi_margin_loss_backward
 from multimargin_reference.clauses import CLAUSES
@@ -82,3 +83,19 @@ def test_of_what_takes_as_long_every_sort_has_a_turn_before_one_has_its_second()
             numbers[takes(item)].append(seen[sort])
     assert len(numbers) > 5
     assert all(found == sorted(found) and max(found) > 1 for found in numbers.values())
+
+
+@pytest.mark.parametrize("permissions", [(), ("flush-subnormals", "accumulator", "run-to-run-variation")])
+def test_modules_say_what_their_checks_are_about(permissions: tuple[str, ...]) -> None:
+    """A run of some clauses plans no others."""
+    scope = Scope(ALL_DTYPES, True, Capabilities(permissions=permissions), generated=Generated(huge=True))
+    for module in OPERATOR:
+        assert {name for item in module.items(scope) for name in (item.clause, *item.also)} <= {*spoken_about(module)}
+
+
+@pytest.mark.parametrize("clause", ["VALUE-9", "GRADIENT-*,SHAPE-4", "CLASS-1"])
+def test_what_is_selected_is_selected_of_everything(clause: str) -> None:
+    scope, globs = Scope(("float64",), True, Capabilities()), clause.split(",")
+    named = [i for i in plan(scope) if any(fnmatch(n, glob) for n in (i.clause, *i.also) for glob in globs)]
+    assert [item.id for item in plan(scope, clause=clause)] == [item.id for item in named]
+    assert [item.id for item in plan(scope, "*/loss", clause)] == [i.id for i in named if i.id.endswith("/loss")]
