@@ -121,7 +121,7 @@ def test_every_other_output_is_what_its_command_prints(here: Callable[[re.Match[
     pytest.importorskip("torch", reason="PyTorch is not installed")
     text = _printed("torch", here)
     assert re.search(
-        r"^NOT CONFORMANT to training: \d+ pass, 32 fail; clauses SHAPE-7 [^;,]+, sum, SHAPE-8 [^;,]+, mean$",
+        r"^NOT CONFORMANT to training: \d+ pass, \d+ fail; clauses SHAPE-7 [^;,]+, sum, SHAPE-8 [^;,]+, mean$",
         text,
         re.M,
     )
